@@ -1,0 +1,180 @@
+"""The contract between forward solvers and everything that uses them.
+
+A simulator is a picklable value. It answers at one or more fidelities, ordered cheapest first; the last is the
+reference. What else it can do (gradients, fields, parameters) it says by satisfying one of the small protocols below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Response = Mapping[str, Array]
+Cotangents = Mapping[str, Array] | Callable[[Response], Mapping[str, Array]]
+
+
+class SimulationError(RuntimeError):
+    """A solve that failed for a reason the solver can name."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One named, gridded output of a solver.
+
+    Args:
+        name: e.g. ``"s"``, ``"transmission"``, ``"stress"``.
+        coords: ordered axes of the array, with units in the name: ``{"port": ("out",), "wavelength_um": (1.55,)}``.
+        unit: ``"1"`` for a plain number, else e.g. ``"GPa"``.
+        dtype: ``float`` or ``complex``.
+    """
+
+    name: str
+    coords: Mapping[str, tuple[Any, ...]]
+    unit: str = "1"
+    dtype: type = float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array, one entry an axis of ``coords``."""
+        return tuple(len(values) for values in self.coords.values())
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """One level at which a simulator answers; ``cost`` is relative to the cheapest level."""
+
+    name: str
+    cost: float
+    response: tuple[Quantity, ...]
+    stochastic: bool = False
+
+    def quantity(self, name: str) -> Quantity:
+        """The quantity of that name; ``KeyError`` with the known names if there is none."""
+        for quantity in self.response:
+            if quantity.name == name:
+                return quantity
+        known = ", ".join(q.name for q in self.response)
+        raise KeyError(f"Fidelity {self.name!r} answers {known}. Got {name!r}.")
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Fields of one solve on its own grid.
+
+    Args:
+        x_um, y_um: cell centres, ``nx`` and ``ny`` long.
+        wavelength_um: ``n`` wavelengths.
+        permittivity: ``nx x ny``.
+        values: name of a field component -> ``n x nx x ny`` complex array.
+    """
+
+    x_um: Array
+    y_um: Array
+    wavelength_um: Array
+    permittivity: Array
+    values: Mapping[str, Array]
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """A forward solver. A picklable value; calls are independent of each other.
+
+    ``design`` is a density in [0, 1] of shape ``design_shape``, the same array for every level.
+    ``identity`` is a stable hash of everything that changes an answer.
+    """
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]: ...
+    @property
+    def design_shape(self) -> tuple[int, ...]: ...
+    @property
+    def identity(self) -> str: ...
+    def simulate(self, design: Array, level: int, replicate: int = 0) -> Response: ...
+
+
+@runtime_checkable
+class Differentiable(Simulator, Protocol):
+    """A solver with gradients.
+
+    ``cotangents`` maps names of quantities to arrays of their shape in torch's convention (dL/dRe + i dL/dIm), or is a
+    picklable function of the response that gives such a mapping; quantities left out count as zero. The gradient is
+    real and shaped like ``design``.
+    """
+
+    def vjp(
+        self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0
+    ) -> tuple[Response, Array]: ...
+
+
+@runtime_checkable
+class HasFields(Protocol):
+    """A solver that shows its fields; grids may differ by level."""
+
+    def fields(self, design: Array, level: int) -> Fields: ...
+
+
+@runtime_checkable
+class HasParameters(Protocol):
+    """Named physical parameters with (lower, upper) bounds; ``with_parameters`` gives another simulator."""
+
+    @property
+    def parameters(self) -> Mapping[str, tuple[float, float]]: ...
+    def with_parameters(self, **values: float) -> Simulator: ...
+
+
+@runtime_checkable
+class HasExamples(Protocol):
+    """``n`` valid designs, ``n x *design_shape``, for the conformance kit."""
+
+    def example_designs(self, rng: np.random.Generator, n: int) -> Array: ...
+
+
+@runtime_checkable
+class HasRefinement(Protocol):
+    """``refined`` gives a stricter simulator (finer mesh, thicker PML, wider margins) to check a result's convergence."""
+
+    def refined(self) -> Simulator: ...
+
+
+def resolve_cotangents(cotangents: Cotangents, response: Response) -> dict[str, Array]:
+    """Cotangents as arrays, checked against the response they belong to."""
+    given = cotangents(response) if callable(cotangents) else cotangents
+    resolved = {}
+    for name, value in given.items():
+        if name not in response:
+            raise KeyError(f"Expected cotangents of {', '.join(response)}. Got one of {name!r}.")
+        array = np.asarray(value)
+        if array.shape != response[name].shape:
+            raise ValueError(
+                f"Expected the cotangent of {name!r} to have shape {response[name].shape}. Got {array.shape}."
+            )
+        resolved[name] = array
+    return resolved
+
+
+def check_design(design: Array, shape: Sequence[int], slack: float = 1e-9) -> NDArray[np.float64]:
+    """The design as float64, or ``ValueError`` where shape, finiteness or range [0, 1] are violated."""
+    array = np.asarray(design, dtype=np.float64)
+    if array.shape != tuple(shape):
+        raise ValueError(f"Expected a design of shape {tuple(shape)}. Got {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError("Expected a finite density. Got NaN or infinity in the design.")
+    if array.min(initial=0.0) < -slack or array.max(initial=1.0) > 1 + slack:
+        raise ValueError(
+            f"Expected densities in [0, 1]. Got values from {array.min():.4g} to {array.max():.4g}; "
+            "decode the parameters with a design space first."
+        )
+    return np.clip(array, 0.0, 1.0)
+
+
+def check_level(level: int, fidelities: Sequence[Fidelity]) -> Fidelity:
+    """The fidelity at ``level``, or ``ValueError`` naming the levels there are."""
+    if not 0 <= level < len(fidelities):
+        names = ", ".join(f"{i}: {f.name}" for i, f in enumerate(fidelities))
+        raise ValueError(f"Expected a level among {{{names}}}. Got {level}.")
+    return fidelities[level]
