@@ -1,0 +1,187 @@
+"""A design problem: a space, a simulator, targets, and the corners in which they must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invdesign.space import DesignSpace
+from invdesign.targets import AnyTarget
+from physics.base import Array, Fidelity, HasParameters, Response, Simulator, check_design
+
+# Width, in units of the loss, over which the worst corner takes over from the next.
+CORNER_SOFTNESS = 0.01
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A corner in which the targets must hold besides the nominal case.
+
+    Args:
+        name: how it is called in reports.
+        erosion: shift of the projection's threshold; > 0 erodes, < 0 dilates the structure.
+        parameters: values of the simulator's physical parameters.
+    """
+
+    name: str
+    erosion: float = 0.0
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario made concrete: the space that decodes for it and the simulator that answers for it."""
+
+    name: str
+    space: DesignSpace
+    simulator: Simulator
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One design, simulated: what `Problem.evaluate` gives."""
+
+    design: Array
+    responses: Mapping[str, Response]
+    loss: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class TargetLoss:
+    """The targets' loss as a function of a response's arrays, giving cotangents; picklable if its targets are."""
+
+    targets: tuple[AnyTarget, ...]
+    fidelity: Fidelity
+
+    def tensors(self, response: Response) -> dict[str, Tensor]:
+        """The response as tensors that record gradients."""
+        return {name: torch.from_numpy(np.array(value)).requires_grad_() for name, value in response.items()}
+
+    def loss(self, response: Mapping[str, Tensor]) -> Tensor:
+        """Weighted sum of the targets' losses."""
+        terms = [target.weight * target.loss(response, self.fidelity) for target in self.targets]
+        return torch.stack(torch.broadcast_tensors(*terms)).sum(0)
+
+    def distance(self, response: Mapping[str, Tensor]) -> Tensor:
+        """Largest weighted distance; exactly 0 where every band is met."""
+        terms = [target.weight * target.distance(response, self.fidelity) for target in self.targets]
+        return torch.stack(torch.broadcast_tensors(*terms)).amax(0)
+
+    def __call__(self, response: Response) -> dict[str, Array]:
+        """dL/dRe + i dL/dIm for each quantity that the loss depends on."""
+        tensors = self.tensors(response)
+        gradients = torch.autograd.grad(self.loss(tensors), list(tensors.values()), allow_unused=True)
+        return {name: g.numpy() for name, g in zip(tensors, gradients, strict=True) if g is not None}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wanted.
+
+    Args:
+        space: design space; its shape must be the simulator's `design_shape`.
+        simulator: forward solver; the last of its fidelities is the reference.
+        targets: what the response should be, see `Target`.
+        scenarios: corners beside the nominal case.
+        combine: "worst" (smooth maximum) or "mean" of the corners' losses; the distance is always the worst one.
+
+    Raises:
+        ValueError: where shapes, quantities, coordinates or parameters do not fit together.
+    """
+
+    space: DesignSpace
+    simulator: Simulator
+    targets: Sequence[AnyTarget]
+    scenarios: Sequence[Scenario] = ()
+    combine: Literal["worst", "mean"] = "worst"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", tuple(self.targets))
+        object.__setattr__(self, "scenarios", tuple(self.scenarios))
+        if tuple(self.space.shape) != tuple(self.simulator.design_shape):
+            raise ValueError(
+                f"Expected a design space of the simulator's shape {tuple(self.simulator.design_shape)}. "
+                f"Got {tuple(self.space.shape)}."
+            )
+        if not self.targets:
+            raise ValueError("Expected at least one target. Got none.")
+        if self.combine not in ("worst", "mean"):
+            raise ValueError(f"Expected combine 'worst' or 'mean'. Got {self.combine!r}.")
+        for target in self.targets:
+            target.check(self.reference)
+        names = [scenario.name for scenario in self.scenarios]
+        if len({"nominal", *names}) != len(names) + 1:
+            raise ValueError(f"Expected scenario names that differ from each other and from 'nominal'. Got {names}.")
+        for scenario in self.scenarios:
+            self._check_parameters(scenario)
+
+    def _check_parameters(self, scenario: Scenario) -> None:
+        if not scenario.parameters:
+            return
+        if not isinstance(self.simulator, HasParameters):
+            raise ValueError(f"Scenario {scenario.name!r} sets parameters, but the simulator has none to set.")
+        known = self.simulator.parameters
+        for name, value in scenario.parameters.items():
+            if name not in known:
+                raise ValueError(f"Expected parameters among {', '.join(known)}. Got {name!r} in {scenario.name!r}.")
+            low, high = known[name]
+            if not low <= value <= high:
+                raise ValueError(f"Expected {name} in [{low}, {high}]. Got {value} in {scenario.name!r}.")
+
+    @property
+    def reference(self) -> Fidelity:
+        """The fidelity that has the last word."""
+        return self.simulator.fidelities[-1]
+
+    @property
+    def reference_level(self) -> int:
+        """Its level."""
+        return len(self.simulator.fidelities) - 1
+
+    def cases(self, simulator: Simulator | None = None) -> tuple[Case, ...]:
+        """The nominal case and one a scenario, on this problem's simulator or one in its place."""
+        base = simulator or self.simulator
+        cases = [Case("nominal", self.space, base)]
+        for scenario in self.scenarios:
+            changed = base
+            if scenario.parameters and isinstance(base, HasParameters):
+                changed = base.with_parameters(**scenario.parameters)
+            cases.append(Case(scenario.name, self.space.offset(scenario.erosion), changed))
+        return tuple(cases)
+
+    def target_loss(self, fidelity: Fidelity) -> TargetLoss:
+        """The targets as a function of a response of this fidelity."""
+        return TargetLoss(tuple(self.targets), fidelity)
+
+    def combined(self, losses: Tensor) -> Tensor:
+        """One loss from the cases' losses `(cases, ...)`."""
+        if self.combine == "mean" or len(losses) == 1:
+            return losses.mean(0)
+        return CORNER_SOFTNESS * (torch.logsumexp(losses / CORNER_SOFTNESS, 0) - np.log(len(losses)))
+
+    def evaluate(self, theta: Array, level: int = -1, binary: bool = False) -> Evaluation:
+        """Simulates parameters `(size,)`, or a density of the design's shape as it stands; no store, no budget.
+
+        Every case uses the design as its space decodes it; a density given as such is the nominal case only.
+        """
+        level = level % len(self.simulator.fidelities)
+        loss = self.target_loss(self.simulator.fidelities[level])
+        if np.shape(theta) == tuple(self.space.shape):
+            designs = [("nominal", self.simulator, check_design(theta, self.space.shape))]
+        else:
+            tensor = torch.as_tensor(theta, dtype=torch.float64)
+            designs = [
+                (c.name, c.simulator, c.space.binarize(theta) if binary else c.space.decode(tensor).detach().numpy())
+                for c in self.cases()
+            ]
+        responses = {name: simulator.simulate(design, level) for name, simulator, design in designs}
+        tensors = [{k: torch.as_tensor(v) for k, v in r.items()} for r in responses.values()]
+        losses = torch.stack([loss.loss(t) for t in tensors])
+        distance = torch.stack([loss.distance(t) for t in tensors]).amax()
+        return Evaluation(designs[0][2], responses, float(self.combined(losses)), float(distance))

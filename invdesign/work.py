@@ -1,0 +1,92 @@
+"""The one unit of work an executor runs: simulator, design, level, cotangents, replicate -> plain arrays."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from physics.base import Array, Cotangents, Differentiable, Fidelity, Response, Simulator, resolve_cotangents
+
+FAILURE_KINDS = ("raised", "crashed", "timed out")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One solve; with cotangents (arrays, or a picklable function of the response) also its gradient."""
+
+    simulator: Simulator
+    design: Array
+    level: int
+    cotangents: Cotangents | None = None
+    replicate: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a task. `error` is None when it succeeded; `failure` is one of `FAILURE_KINDS`."""
+
+    response: dict[str, Array] | None
+    cotangents: dict[str, Array] | None
+    gradient: Array | None
+    cpu_seconds: float
+    error: str | None = None
+    failure: str | None = None
+
+
+def execute(task: Task) -> Outcome:
+    """Runs a task; whatever the solver raises becomes part of the outcome."""
+    start = time.process_time()
+    try:
+        outcome = _solve(task)
+    except Exception as error:  # noqa: BLE001 - a solver may raise anything; it is recorded, not hidden
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"{type(error).__name__}: {error} (in {where.name}, line {where.lineno})"
+        outcome = (None, None, None, message)
+    response, cotangents, gradient, message = outcome
+    failure = None if message is None else "raised"
+    return Outcome(response, cotangents, gradient, time.process_time() - start, message, failure)
+
+
+Solved = tuple[dict[str, Array] | None, dict[str, Array] | None, Array | None, str | None]
+
+
+def _solve(task: Task) -> Solved:
+    simulator = task.simulator
+    if task.cotangents is None:
+        response = simulator.simulate(task.design, task.level, task.replicate)
+        return _checked(response, simulator.fidelities[task.level]), None, None, None
+    if not isinstance(simulator, Differentiable):
+        raise TypeError(
+            f"Expected a simulator with gradients (a vjp method). Got {type(simulator).__name__}; "
+            "use a strategy that needs none."
+        )
+    used: dict[str, Array] = {}
+
+    def remembered(response: Response) -> Mapping[str, Array]:
+        used.update(resolve_cotangents(task.cotangents or {}, response))
+        return used
+
+    response, gradient = simulator.vjp(task.design, task.level, remembered, task.replicate)
+    checked = _checked(response, simulator.fidelities[task.level])
+    if np.shape(gradient) != np.shape(task.design) or not np.isfinite(gradient).all():
+        raise FloatingPointError("The solver's gradient has the wrong shape or is not finite.")
+    return checked, dict(used), np.asarray(gradient), None
+
+
+def _checked(response: Mapping[str, Array], fidelity: Fidelity) -> dict[str, Array]:
+    checked = {}
+    for quantity in fidelity.response:
+        if quantity.name not in response:
+            raise KeyError(f"The solver's response lacks {quantity.name!r}.")
+        dtype = np.complex128 if quantity.dtype is complex else np.float64
+        array = np.asarray(response[quantity.name], dtype=dtype)
+        if array.shape != quantity.shape:
+            raise ValueError(f"Expected {quantity.name!r} of shape {quantity.shape}. The solver gave {array.shape}.")
+        if not np.isfinite(array).all():
+            raise FloatingPointError(f"The solver gave NaN or infinity in {quantity.name!r}.")
+        checked[quantity.name] = array
+    return checked
