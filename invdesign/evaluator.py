@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -159,17 +159,29 @@ class Evaluator:
         finally:
             self._kind = before
 
+    def new_group(self) -> int:
+        """A number for an optimisation path, from 1."""
+        self._groups += 1
+        return self._groups
+
     @contextmanager
     def trajectory(self) -> Iterator[None]:
         """Marks what is asked inside as one optimisation path; data sets are split by path, never by sample."""
-        self.group = self._groups = self._groups + 1
+        self.group = self.new_group()
         try:
             yield
         finally:
             self.group = 0
 
-    def ask(self, tasks: Sequence[Task], *, beyond_budget: bool = False) -> list[Record]:
+    def ask(
+        self, tasks: Sequence[Task], *, groups: Sequence[int] | None = None, beyond_budget: bool = False
+    ) -> list[Record]:
         """One record a task, in order.
+
+        Args:
+            tasks: what to solve.
+            groups: the optimisation path each belongs to; the current one (see `trajectory`) by default.
+            beyond_budget: solve even if the budget is spent.
 
         Raises:
             BudgetSpent: once the tasks that the budget still admits are finished and kept.
@@ -187,7 +199,7 @@ class Evaluator:
             raise BudgetSpent("The stored part of the run ends here.")
         self._work(missing)
         records = []
-        for key, task, hit in zip(keys, rounded, found, strict=True):
+        for index, (key, task, hit) in enumerate(zip(keys, rounded, found, strict=True)):
             record = hit if hit is not None else self._find(key, task)
             if record is None:
                 raise RuntimeError(f"Evaluation {key[:12]} was not kept; is the store writable?")
@@ -196,7 +208,7 @@ class Evaluator:
             if kind != "check":
                 self.meter.solves_by_level[task.level] += 1
             self.ledger.charge(kind, key, record.cpu_seconds)
-            records.append(record)
+            records.append(record if groups is None else replace(record, group=groups[index]))
         self.records += records
         self.observer(self)
         if len(admitted) < len(tasks):

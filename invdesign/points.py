@@ -37,9 +37,22 @@ def at_sharpness(problem: Problem, beta: float) -> Problem:
 
 
 def evaluate_points(
-    problem: Problem, evaluator: Evaluator, thetas: Sequence[Array], level: int, *, gradients: bool = False
+    problem: Problem,
+    evaluator: Evaluator,
+    thetas: Sequence[Array],
+    level: int,
+    *,
+    gradients: bool = False,
+    groups: Sequence[int] | None = None,
 ) -> list[Point]:
     """Loss (and gradient) at each theta `(size,)`, every case solved; one batch.
+
+    Args:
+        problem, evaluator: of the run.
+        thetas: the points.
+        level: fidelity to solve at.
+        gradients: whether to ask for gradients.
+        groups: optimisation path of each point; the evaluator's current one by default.
 
     Raises:
         BudgetSpent: see `Evaluator.ask`.
@@ -53,7 +66,8 @@ def evaluate_points(
         for row in densities
         for case, density in zip(cases, row, strict=True)
     ]
-    records = evaluator.ask(tasks)
+    paths = None if groups is None else [group for group in groups for _ in cases]
+    records = evaluator.ask(tasks, groups=paths)
     points = []
     for index, (theta, row) in enumerate(zip(tensors, densities, strict=True)):
         mine = tuple(records[index * len(cases) : (index + 1) * len(cases)])

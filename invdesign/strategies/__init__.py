@@ -2,6 +2,8 @@
 
 from invdesign.strategies.adjoint import Adjoint
 from invdesign.strategies.drawn import Drawn
+from invdesign.strategies.hybrid import Hybrid
 from invdesign.strategies.random import Random
+from invdesign.strategies.surrogate import Surrogate
 
-__all__ = ["Adjoint", "Drawn", "Random"]
+__all__ = ["Adjoint", "Drawn", "Hybrid", "Random", "Surrogate"]

@@ -1,0 +1,142 @@
+"""A design as it would be made: GDSII polygons, and the smallest width and spacing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import gdstk
+import numpy as np
+from numpy.typing import NDArray
+
+from physics.base import Array
+
+THRESHOLD = 0.5
+# A fixed time stamp makes equal designs equal files.
+TIMESTAMP = datetime(2000, 1, 1)
+
+
+@dataclass(frozen=True)
+class FeatureSizes:
+    """Smallest width of the structure and of the gaps in it; None where a design has no edge at all."""
+
+    min_width_um: float | None
+    min_spacing_um: float | None
+
+
+def binary(density: Array) -> NDArray[np.bool_]:
+    """True where a density `(nx, ny)` exceeds 1/2.
+
+    Raises:
+        ValueError: unless it is a finite array of two axes.
+    """
+    array = np.asarray(density)
+    if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(f"Expected a finite density of two axes (x, y). Got one of shape {array.shape}.")
+    return np.asarray(array > THRESHOLD)
+
+
+def feature_sizes(density: Array, pixel_um: float) -> FeatureSizes:
+    """Smallest width and spacing of the binarised density `(nx, ny)`, measured with imageruler, to within a pixel.
+
+    The size of a feature is the largest brush with which it can be drawn; single-pixel steps along the edges of large
+    features do not count. What lies beyond the design region is unknown, so a feature cut by its border is taken to
+    go on outside: the border itself never makes a feature small.
+    """
+    import imageruler
+
+    solid = binary(density)
+    if solid.all() or not solid.any():
+        return FeatureSizes(None, None)
+    width, spacing = imageruler.minimum_length_scale(solid)
+    return FeatureSizes(float(width * pixel_um), float(spacing * pixel_um))
+
+
+def write_gds(
+    density: Array,
+    path: str | Path,
+    *,
+    pixel_um: float,
+    origin_um: tuple[float, float] = (0.0, 0.0),
+    layer: int = 1,
+    datatype: int = 0,
+    ports: Mapping[str, tuple[float, float]] | None = None,
+    name: str = "DESIGN",
+) -> Path:
+    """Writes the exact pixel outlines of the binarised density as GDSII; gives the path.
+
+    Args:
+        density: `(nx, ny)`, x first, y up; above 1/2 is solid.
+        path: the file.
+        pixel_um: edge of a pixel.
+        origin_um: the lower left corner of pixel [0, 0].
+        layer, datatype: of the polygons. A hole is cut open by a slit of no width, as the format demands.
+        ports: name -> (x_um, y_um), written as text labels.
+        name: of the cell.
+
+    Raises:
+        ValueError: for a density or a pixel that makes no sense.
+    """
+    if not pixel_um > 0:
+        raise ValueError(f"Expected pixel_um > 0. Got {pixel_um}.")
+    cell = gdstk.Cell(name)
+    for polygon in _outlines(binary(density)):
+        polygon.scale(pixel_um).translate(*origin_um)
+        polygon.layer, polygon.datatype = layer, datatype
+        cell.add(polygon)
+    for port, place in (ports or {}).items():
+        cell.add(gdstk.Label(port, place, layer=layer, texttype=datatype))
+    # A database unit of 1 nm is what foundries expect; pixels off that grid get 1 pm instead of being rounded.
+    grid = np.array([pixel_um, *origin_um]) * 1000
+    on_grid = np.abs(grid - np.round(grid)).max() < 1e-6
+    library = gdstk.Library("INVDESIGN", unit=1e-6, precision=1e-9 if on_grid else 1e-12)
+    library.add(cell)
+    library.write_gds(str(path), max_points=8190, timestamp=TIMESTAMP)
+    return Path(path)
+
+
+def read_gds(
+    path: str | Path,
+    shape: tuple[int, int],
+    pixel_um: float,
+    *,
+    origin_um: tuple[float, float] = (0.0, 0.0),
+    layer: int = 1,
+    datatype: int = 0,
+) -> NDArray[np.float64]:
+    """The density `(nx, ny)` of what a GDSII file holds on a layer: 1 where the centre of a pixel is inside, else 0.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file has no top-level cell.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"Expected a GDSII file at {path}. There is none.")
+    library = gdstk.read_gds(str(path), unit=1e-6)
+    tops = library.top_level()
+    if not tops:
+        raise ValueError(f"Expected a GDSII file with a cell. {path} has none.")
+    polygons = [
+        p for top in tops if isinstance(top, gdstk.Cell) for p in top.get_polygons(layer=layer, datatype=datatype)
+    ]
+    x, y = (origin + (np.arange(n) + 0.5) * pixel_um for n, origin in zip(shape, origin_um, strict=True))
+    centres = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+    inside = np.zeros(len(centres), dtype=bool)
+    for polygon in polygons:
+        (low_x, low_y), (high_x, high_y) = polygon.bounding_box()
+        near = np.all((centres >= (low_x, low_y)) & (centres <= (high_x, high_y)), axis=1) & ~inside
+        if near.any():
+            inside[near] = gdstk.inside(centres[near], [polygon])
+    return inside.reshape(shape).astype(np.float64)
+
+
+def _outlines(solid: NDArray[np.bool_]) -> list[gdstk.Polygon]:
+    """Polygons of the solid pixels in units of pixels: rectangles of runs along y, united."""
+    runs = []
+    for ix, row in enumerate(solid):
+        steps = np.diff(np.concatenate([[0], row.astype(np.int8), [0]]))
+        for low, high in zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), strict=True):
+            runs.append(gdstk.rectangle((ix, int(low)), (ix + 1, int(high))))
+    return list(gdstk.boolean(runs, [], "or", precision=1e-3)) if runs else []

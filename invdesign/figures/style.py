@@ -1,0 +1,110 @@
+"""One look for all figures: palette, type, and how they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Okabe and Ito (2008): told apart with any colour vision; the yellow is left out as too faint on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+INK, MUTED, GRID, BAND = "#1f2933", "#6b7785", "#e3e8ee", "#009E73"
+SOLID, VOID = "#33475b", "#f4f6f8"
+
+SETTINGS: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#9aa5b1",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "savefig.facecolor": "white",
+    # Equal figures become equal files.
+    "svg.hashsalt": "invdesign",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with the name of its files and a sentence on what it shows."""
+
+    name: str
+    caption: str
+    figure: Figure
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """The settings above hold inside; the caller's come back after."""
+    with matplotlib.rc_context(SETTINGS):
+        yield
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draws in the house style."""
+
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        with house_style():
+            return draw(*args, **kwargs)
+
+    drawn.__doc__, drawn.__name__ = draw.__doc__, draw.__name__
+    return drawn
+
+
+def colour(index: int) -> str:
+    """Colour of the n-th of several series."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def marker(index: int) -> str:
+    """Marker of the n-th of several series."""
+    return MARKERS[index % len(MARKERS)]
+
+
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, *, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `rows x columns` axes, row by row, that belongs to no global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    return figure, list(axes.ravel())
+
+
+def save(picture: Picture, folder: Path) -> tuple[Path, Path]:
+    """Writes the figure as SVG and PNG; gives both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vector, raster = folder / f"{picture.name}.svg", folder / f"{picture.name}.png"
+    with house_style():
+        picture.figure.savefig(vector, metadata={"Date": None, "Creator": "invdesign"})
+        picture.figure.savefig(raster)
+    return vector, raster

@@ -1,0 +1,172 @@
+"""What a report states in words and numbers, worked out from results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from invdesign.evaluator import Candidate
+from invdesign.problem import Problem
+from invdesign.result import Result
+from invdesign.targets import AnyTarget, CustomTarget, Target
+from physics.base import Fidelity, Response
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One target and where a design stands with it, over all cases.
+
+    Args:
+        name: quantity and place.
+        wanted: the band or goal in words.
+        worst: the value nearest to, or farthest beyond, an edge.
+        met: None for a mere goal.
+    """
+
+    name: str
+    wanted: str
+    worst: float
+    met: bool | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A strategy's line in the comparison."""
+
+    strategy: str
+    best: Candidate | None
+    standings: tuple[Standing, ...]
+    cpu_seconds: float
+    reference_solves: int
+    solves: int
+    verified: int
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All strategies after the same CPU seconds; `cpu_seconds` is None where each simply ran to its own end."""
+
+    cpu_seconds: float | None
+    rows: tuple[Row, ...]
+
+
+def ended(result: Result) -> bool:
+    """False where the result was replayed from a run that is not finished."""
+    return bool(result.provenance.get("ended", True))
+
+
+def overall_best(results: Sequence[Result]) -> Result | None:
+    """The result with the best verified design."""
+    having = [(r.best.rank, r) for r in results if r.best is not None]
+    return min(having, key=lambda pair: pair[0])[1] if having else None
+
+
+def compare(results: Sequence[Result]) -> Comparison:
+    """The strategies at equal total CPU seconds.
+
+    A strategy that ended by itself is given all the time the others had. Where all had the same CPU budget and used it
+    up, each counts with its last verified design, which the evaluator meters but does not cut off.
+    """
+    cut = [r for r in results if not ended(r) or any(note.kind == "budget spent" for note in r.notes)]
+    common = {r.budget.cpu_seconds for r in results}
+    budget = next(iter(common)) if len(common) == 1 else None
+    if budget is not None and all(r.costs.cpu_seconds >= budget for r in cut):
+        return Comparison(budget, tuple(_row(r, r.best) for r in results))
+    if not cut:
+        return Comparison(None, tuple(_row(r, r.best) for r in results))
+    equal = min(r.costs.cpu_seconds for r in cut)
+    return Comparison(equal, tuple(_row(r, r.best_within(equal)) for r in results))
+
+
+def _row(result: Result, best: Candidate | None) -> Row:
+    standings = () if best is None else tuple(stand(result.problem, best.responses))
+    costs = result.costs
+    return Row(
+        result.strategy,
+        best,
+        standings,
+        costs.cpu_seconds,
+        costs.reference_solves,
+        costs.solves,
+        len(result.candidates),
+        ended(result),
+    )
+
+
+def stand(problem: Problem, responses: Mapping[str, Response]) -> list[Standing]:
+    """Where a design stands with each target, given the responses of its cases at the reference."""
+    return [_standing(target, problem.reference, list(responses.values())) for target in problem.targets]
+
+
+def _standing(target: AnyTarget, fidelity: Fidelity, responses: Sequence[Response]) -> Standing:
+    tensors = [{k: torch.as_tensor(np.array(v)) for k, v in response.items()} for response in responses]
+    if isinstance(target, Target):
+        values = np.stack([target.values(t, fidelity).numpy() for t in tensors])
+        edges = [e is not None for e in (target.lower, target.upper)]
+        met = None if not any(edges) else all(float(target.distance(t, fidelity)) == 0 for t in tensors)
+        return Standing(place_of(target, fidelity), wanted(target, fidelity), _worst(target, values), met)
+    losses = [float(target.loss(t, fidelity)) for t in tensors]
+    tolerance = target.tolerance if isinstance(target, CustomTarget) else None
+    name = getattr(getattr(target, "function", target), "__name__", type(target).__name__)
+    text = "as small as can be" if tolerance is None else f"≤ {tolerance:g}"
+    return Standing(f"custom loss {name}", text, max(losses), None if tolerance is None else max(losses) <= tolerance)
+
+
+def _worst(target: Target, values: NDArray[np.float64]) -> float:
+    excess = np.full(values.shape, -np.inf)
+    if target.lower is not None:
+        excess = np.maximum(excess, target.lower - values)
+    if target.upper is not None:
+        excess = np.maximum(excess, values - target.upper)
+    if target.lower is None and target.upper is None:
+        excess = -values if target.goal == "maximize" else values
+    return float(values.ravel()[int(np.argmax(excess))])
+
+
+def place_of(target: Target, fidelity: Fidelity) -> str:
+    """Quantity and place of a target: "transmission (out, 1.53–1.57 µm)"."""
+    quantity = fidelity.quantity(target.quantity)
+    places = []
+    for (axis, values), index in zip(quantity.coords.items(), target.indices(quantity), strict=True):
+        chosen = [values[i] for i in index]
+        unit = " µm" if axis.endswith("_um") else ""
+        if len(chosen) > 2 and all(isinstance(v, (int, float)) for v in chosen):
+            places.append(f"{min(chosen):g}–{max(chosen):g}{unit}")
+        else:
+            places.append(", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in chosen) + unit)
+    name = f"|{target.quantity}|" if quantity.dtype is complex else target.quantity
+    return f"{name} ({'; '.join(places)})" if places else name
+
+
+def wanted(target: Target, fidelity: Fidelity) -> str:
+    """The band and goal of a target: "≥ 0.95"."""
+    unit = fidelity.quantity(target.quantity).unit
+    suffix = " dB" if target.scale == "db" else ("" if unit == "1" else f" {unit}")
+    low, high = (None if e is None else _span(np.asarray(e)) for e in (target.lower, target.upper))
+    words = []
+    if low is not None and high is not None:
+        words.append(f"between {low} and {high}{suffix}")
+    elif low is not None:
+        words.append(f"≥ {low}{suffix}")
+    elif high is not None:
+        words.append(f"≤ {high}{suffix}")
+    if target.goal is not None:
+        words.append(f"{target.goal}d" if not words else target.goal)
+    return ", ".join(words)
+
+
+def _span(edge: NDArray[np.float64]) -> str:
+    low, high = float(edge.min()), float(edge.max())
+    return f"{low:g}" if low == high else f"({low:g} … {high:g})"
+
+
+def versions(provenance: Mapping[str, Any]) -> str:
+    """Package versions in a line, those that are installed."""
+    found = provenance.get("versions", {})
+    return ", ".join(f"{name} {number}" for name, number in found.items() if number != "not installed")

@@ -1,0 +1,140 @@
+"""A strategy's surrogate: chosen once, trained again on what came back, its figures noted for the report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invdesign.arrays import content_key
+from invdesign.dataset import dataset
+from invdesign.evaluator import Evaluator
+from invdesign.problem import Problem
+from surrogates.choice import ArchitectureChoice, SearchResult
+from surrogates.ensemble import DeepEnsemble
+from surrogates.evaluation import LevelScore
+
+# A retraining starts from the last weights and needs a fraction of the epochs.
+RETRAINING_SHARE = 1 / 3
+
+
+class Learner:
+    """The surrogate of one run.
+
+    Args:
+        choice: how its architecture is chosen.
+        problem, evaluator: of the run.
+        seed: of search and training.
+    """
+
+    def __init__(self, choice: ArchitectureChoice, problem: Problem, evaluator: Evaluator, seed: int) -> None:
+        self.choice = choice
+        self.problem = problem
+        self.evaluator = evaluator
+        self.seed = seed
+        self.ensemble: DeepEnsemble | None = None
+        self.key = ""
+        self.rounds = 0
+        self._result: SearchResult | None = None
+
+    @property
+    def level(self) -> int:
+        """The fidelity whose answers the surrogate gives: the reference."""
+        return self.problem.reference_level
+
+    def learn(self) -> None:
+        """Chooses the architecture at the first call, and (re)trains the ensemble on all this run has seen."""
+        data = dataset(self.evaluator.records, self.problem.simulator.identity)
+        if self._result is None:
+            self.evaluator.stage = "searching the architecture"
+            self._result = self.choice.choose(data, seed=self.seed, memo=self.evaluator.memo)
+            self._note_search(self._result)
+        fresh = self.choice.ensemble(self._result)
+        if self.ensemble is not None:
+            epochs = max(4, round(fresh.config.epochs * RETRAINING_SHARE))
+            before = max(2, round(fresh.config.pretraining_epochs * RETRAINING_SHARE))
+            fresh.config = replace(fresh.config, epochs=epochs, pretraining_epochs=before)
+        self.evaluator.stage = f"training the ensemble, round {self.rounds + 1}"
+        report = fresh.fit(data, seed=self.seed + self.rounds, memo=self.evaluator.memo, init=self.ensemble)
+        self.key = content_key(self.key, data.key, self.seed, self.rounds, fresh.architecture.key)
+        self.ensemble = fresh
+        self.rounds += 1
+        names = [fidelity.name for fidelity in self.problem.simulator.fidelities]
+        for level, score in report.levels.items():
+            gradients = len(data.levels[level].gradients)
+            self.evaluator.note("surrogate", level=names[level], **_figures(score, gradients, report.cpu_seconds))
+
+    def _note_search(self, result: SearchResult) -> None:
+        if not result.trials:
+            return
+        complete = [trial for trial in result.trials if trial.state == "complete"]
+        trials = [
+            {
+                "number": trial.number,
+                "family": trial.architecture.family,
+                "describe": trial.architecture.key,
+                "state": trial.state,
+                "value": _finite(trial.value),
+                "curve": [_finite(float(v)) for v in trial.curve[:, 1]],
+                "cpu_seconds": trial.cpu_seconds,
+            }
+            for trial in result.trials
+        ]
+        best = min(complete, key=lambda trial: trial.value).number
+        self.evaluator.note("search", trials=trials, best=best, objective=result.config.monitor)
+
+    def losses(self, problem: Problem, thetas: Tensor) -> tuple[Tensor, Tensor]:
+        """(loss of the mean prediction `(b,)`, loss of each network `(m, b)`) at thetas `(b, size)`; differentiable.
+
+        Corners of the projection decode as they do for the solver. Corners of the simulator's parameters are judged
+        by the nominal response, which is all that the surrogate knows.
+        """
+        if self.ensemble is None:
+            raise RuntimeError("Expected a trained surrogate. Call learn() first.")
+        target = problem.target_loss(problem.reference)
+        means, members = [], []
+        for case in problem.cases():
+            prediction = self.ensemble.predict(case.space.decode(thetas), self.level)
+            means.append(target.loss(prediction.mean))
+            each = prediction.codec.decode(prediction.members)
+            members.append(target.loss(each))
+        return problem.combined(torch.stack(means)), problem.combined(torch.stack(members))
+
+    @property
+    def spread_scale(self) -> float:
+        """Calibrated factor on the networks' disagreement."""
+        if self.ensemble is None:
+            return 1.0
+        return float(self.ensemble.fitted[self.level].calibration.member_scale)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _figures(score: LevelScore, gradients: int, cpu_seconds: float) -> dict[str, Any]:
+    baselines = {
+        name: {"value_error": _finite(b.value_error), "gradient_cosine": _finite(b.gradient_cosine)}
+        for name, b in score.baselines.items()
+    }
+    return {
+        "samples": score.n_train + score.n_held_out,
+        "gradients": gradients,
+        "value_error": _finite(score.value_error),
+        "r2": _finite(score.r2),
+        "gradient_cosine": _finite(score.gradient_cosine),
+        "coverage_90": _finite(score.coverage_90),
+        "interval_width": _finite(score.width_90),
+        "baselines": baselines,
+        "cpu_seconds": cpu_seconds,
+    }
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Cosine of two gradients; 0 where one vanishes."""
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm > 0 else 0.0

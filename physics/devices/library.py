@@ -1,0 +1,218 @@
+"""Ready-made devices of silicon-like guides in glass-like cladding."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from physics.base import Array
+from physics.devices.port_device import PortDevice
+from physics.fdfd.geometry import Rectangle
+from physics.fdfd.grid import Pml
+from physics.fdfd.ports import Port
+
+SILICON, GLASS = 12.1, 2.1  # relative permittivity near 1.55 um
+BAND_UM = (1.53, 1.55, 1.57)
+
+
+def guide(side: str, width_um: float, permittivity: float, centre_um: float = 0.0) -> Rectangle:
+    """A straight guide from the origin out through one side."""
+    across = (centre_um - width_um / 2, centre_um + width_um / 2)
+    along = (-math.inf, 0.0) if side in ("west", "south") else (0.0, math.inf)
+    x, y = (along, across) if side in ("west", "east") else (across, along)
+    return Rectangle(x, y, permittivity)
+
+
+def _device(
+    name: str,
+    ports: dict[str, tuple[str, float]],
+    wavelength_um: tuple[float, ...],
+    *,
+    size_um: tuple[float, float],
+    pixel_um: float,
+    width_um: float,
+    core_permittivity: float,
+    cladding_permittivity: float,
+    cells_um: tuple[float, ...],
+    margin_um: float,
+    pml_um: float,
+    threads: int,
+) -> PortDevice:
+    """A device whose ports, name -> (side, centre_um), are guides of one width; the first is the source."""
+    for port, (side, centre) in ports.items():
+        edge = size_um[1 if side in ("west", "east") else 0] / 2
+        if not 0 < width_um <= 2 * (edge - abs(centre)) + 1e-9:
+            raise ValueError(
+                f"Expected a guide that fits the design region's {side} edge. Got width_um={width_um} at "
+                f"{centre} um for port {port!r}; narrow it or enlarge the region."
+            )
+    if not core_permittivity > cladding_permittivity:
+        raise ValueError(
+            "Expected core_permittivity above cladding_permittivity. "
+            f"Got {core_permittivity} and {cladding_permittivity}."
+        )
+    return PortDevice(
+        name=name,
+        size_um=size_um,
+        pixel_um=pixel_um,
+        permittivity=(cladding_permittivity, core_permittivity),
+        background=cladding_permittivity,
+        shapes=tuple(guide(side, width_um, core_permittivity, centre) for side, centre in ports.values()),
+        ports=tuple(Port(port, side, centre, margin_um / 2) for port, (side, centre) in ports.items()),
+        source=next(iter(ports)),
+        wavelength_um=tuple(float(w) for w in wavelength_um),
+        cells_um=tuple(float(c) for c in cells_um),
+        margin_um=margin_um,
+        pml=Pml(pml_um),
+        threads=threads,
+    )
+
+
+def waveguide_bend(
+    wavelength_um: tuple[float, ...] = BAND_UM,
+    *,
+    design_um: float = 2.0,
+    pixel_um: float = 0.02,
+    width_um: float = 0.5,
+    core_permittivity: float = SILICON,
+    cladding_permittivity: float = GLASS,
+    cells_um: tuple[float, ...] = (0.04, 0.02),
+    margin_um: float = 0.8,
+    pml_um: float = 0.6,
+    threads: int = 4,
+) -> PortDevice:
+    """A 90 degree bend: "in" from the west, "out" to the south, both centred on the edges of a square region.
+
+    The device is its own mirror image in the diagonal x = y, so a density and its plain transpose ``rho.T`` have the
+    same transmission; symmetric designs have ``rho == rho.T`` ("diagonal" symmetry).
+
+    Args:
+        wavelength_um: vacuum wavelengths.
+        design_um: side of the design region.
+        pixel_um: side of a density pixel.
+        width_um: of the guides.
+        core_permittivity, cladding_permittivity: of density 1 (and the guides) and density 0.
+        cells_um: sides of the mesh cells, one a level, coarsest first.
+        margin_um: from the design region to the PML; the ports lie half-way.
+        pml_um: thickness of the absorbing layers.
+        threads: wavelengths solved at once.
+    """
+    return _device(
+        "waveguide_bend",
+        {"in": ("west", 0.0), "out": ("south", 0.0)},
+        wavelength_um,
+        size_um=(design_um, design_um),
+        pixel_um=pixel_um,
+        width_um=width_um,
+        core_permittivity=core_permittivity,
+        cladding_permittivity=cladding_permittivity,
+        cells_um=cells_um,
+        margin_um=margin_um,
+        pml_um=pml_um,
+        threads=threads,
+    )
+
+
+def straight_waveguide(
+    wavelength_um: tuple[float, ...] = BAND_UM,
+    *,
+    length_um: float = 2.0,
+    breadth_um: float = 2.0,
+    pixel_um: float = 0.02,
+    width_um: float = 0.5,
+    core_permittivity: float = SILICON,
+    cladding_permittivity: float = GLASS,
+    cells_um: tuple[float, ...] = (0.04, 0.02),
+    margin_um: float = 0.8,
+    pml_um: float = 0.6,
+    threads: int = 4,
+) -> PortDevice:
+    """A guide from "in" (west) to "out" (east) interrupted by a design region; arguments as :func:`waveguide_bend`.
+
+    The density of the uninterrupted guide, :func:`straight_guide`, transmits everything.
+    """
+    return _device(
+        "straight_waveguide",
+        {"in": ("west", 0.0), "out": ("east", 0.0)},
+        wavelength_um,
+        size_um=(length_um, breadth_um),
+        pixel_um=pixel_um,
+        width_um=width_um,
+        core_permittivity=core_permittivity,
+        cladding_permittivity=cladding_permittivity,
+        cells_um=cells_um,
+        margin_um=margin_um,
+        pml_um=pml_um,
+        threads=threads,
+    )
+
+
+def beam_splitter(
+    wavelength_um: tuple[float, ...] = BAND_UM,
+    *,
+    design_um: tuple[float, float] = (2.4, 2.4),
+    separation_um: float = 1.4,
+    pixel_um: float = 0.02,
+    width_um: float = 0.5,
+    core_permittivity: float = SILICON,
+    cladding_permittivity: float = GLASS,
+    cells_um: tuple[float, ...] = (0.04, 0.02),
+    margin_um: float = 0.8,
+    pml_um: float = 0.6,
+    threads: int = 4,
+) -> PortDevice:
+    """A 1 x 2 splitter: "in" from the west, "upper" and "lower" to the east, ``separation_um`` from centre to centre.
+
+    It is its own mirror image in y = 0: ``rho`` and ``rho[:, ::-1]`` exchange the outputs. Other arguments as
+    :func:`waveguide_bend`.
+    """
+    return _device(
+        "beam_splitter",
+        {"in": ("west", 0.0), "upper": ("east", separation_um / 2), "lower": ("east", -separation_um / 2)},
+        wavelength_um,
+        size_um=design_um,
+        pixel_um=pixel_um,
+        width_um=width_um,
+        core_permittivity=core_permittivity,
+        cladding_permittivity=cladding_permittivity,
+        cells_um=cells_um,
+        margin_um=margin_um,
+        pml_um=pml_um,
+        threads=threads,
+    )
+
+
+def _guide_width(device: PortDevice) -> float:
+    """Width of the guides of a library device, from its first shape."""
+    shape = device.shapes[0]
+    return min(shape.x_um[1] - shape.x_um[0], shape.y_um[1] - shape.y_um[0])
+
+
+def quarter_ring(device: PortDevice, samples: int = 16) -> Array:
+    """The bend a person would draw: a quarter ring of the guide's width, as area fractions of the density's pixels.
+
+    Args:
+        device: a :func:`waveguide_bend`.
+        samples: a pixel's area is sampled at ``samples x samples`` points.
+
+    Returns:
+        Density of ``device.design_shape``.
+    """
+    if device.name != "waveguide_bend":
+        raise ValueError(f"Expected a waveguide_bend. Got {device.name!r}.")
+    n, size = device.design_shape[0], device.size_um[0]
+    points = (np.arange(n * samples) + 0.5) / (n * samples) * size
+    radius, half = np.hypot(points[:, None], points[None, :]), _guide_width(device) / 2
+    ring = np.abs(radius - size / 2) < half
+    return ring.reshape(n, samples, n, samples).mean(axis=(1, 3))
+
+
+def straight_guide(device: PortDevice) -> Array:
+    """The density of the uninterrupted guide of a :func:`straight_waveguide`, as area fractions."""
+    if device.name != "straight_waveguide":
+        raise ValueError(f"Expected a straight_waveguide. Got {device.name!r}.")
+    n, size, half = device.design_shape[1], device.size_um[1], _guide_width(device) / 2
+    edges = (np.arange(n + 1) / n - 0.5) * size
+    inside = np.clip(np.minimum(edges[1:], half) - np.maximum(edges[:-1], -half), 0, None) / np.diff(edges)
+    return np.tile(inside, (device.design_shape[0], 1))

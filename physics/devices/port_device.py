@@ -1,0 +1,250 @@
+"""A planar photonic device between ports, as a simulator with gradients."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from physics.base import (
+    Array,
+    Cotangents,
+    Fidelity,
+    Fields,
+    Quantity,
+    Response,
+    SimulationError,
+    check_design,
+    check_level,
+    resolve_cotangents,
+)
+from physics.devices.checks import check_device
+from physics.fdfd.blas import one_blas_thread
+from physics.fdfd.geometry import Rectangle
+from physics.fdfd.grid import Complex, Pml, Real
+from physics.fdfd.linear import Factor
+from physics.fdfd.ports import Port
+from physics.fdfd.scene import ReducedSystem, Scene, reduced_system
+
+SOLVER_VERSION = "fdfd-ez-1"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PortDevice:
+    """Static guides, a design region between them, and ports: 2D Maxwell for Ez at one mesh a level.
+
+    The permittivity is interpolated linearly in the density. Lengths are in micrometres, the origin is the centre of
+    the design region, arrays are indexed ``[ix, iy]``, fields vary as exp(-i omega t). Phases of ``s`` are referred to
+    the edges of the design region.
+
+    Answers ``s`` (complex; every port, the source's own is its reflection, x wavelength), ``transmission`` (abs(s)^2 of
+    the other ports) and ``reflection`` (abs(s)^2 of the source's).
+
+    Args:
+        name: of the device, part of its identity.
+        size_um: design region along x and y, a whole number of pixels.
+        pixel_um: side of a pixel of the density.
+        permittivity: of density 0 and density 1.
+        background: permittivity outside all shapes.
+        shapes: static shapes, later ones cover earlier ones; the design region covers all.
+        ports: at least two, names distinct.
+        source: name of the port that is excited with unit power.
+        wavelength_um: vacuum wavelengths.
+        cells_um: sides of the cells, one a level, coarsest first.
+        margin_um: from the design region to the PML.
+        pml: absorbing layers.
+        threads: wavelengths solved at once, at most the machine's cores; not part of the identity, does not change
+            a bit of the answer.
+
+    Raises:
+        ValueError: on construction, for anything that cannot be simulated soundly.
+    """
+
+    name: str
+    size_um: tuple[float, float]
+    pixel_um: float
+    permittivity: tuple[float, float]
+    background: float
+    shapes: tuple[Rectangle, ...]
+    ports: tuple[Port, ...]
+    source: str
+    wavelength_um: tuple[float, ...]
+    cells_um: tuple[float, ...]
+    margin_um: float = 0.8
+    pml: Pml = field(default_factory=Pml)
+    threads: int = field(default=4, compare=False)
+
+    def __post_init__(self) -> None:
+        check_device(self)
+        for wavelength in (min(self.wavelength_um), max(self.wavelength_um)):
+            for level in range(len(self.cells_um)):
+                self.scene(level).port_vectors(wavelength)
+
+    @property
+    def design_shape(self) -> tuple[int, int]:
+        """Pixels along x and y."""
+        return round(self.size_um[0] / self.pixel_um), round(self.size_um[1] / self.pixel_um)
+
+    @cached_property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        """One a cell size; cost grows as the unknowns of the design region to the power 1.25 (measured)."""
+        names = tuple(port.name for port in self.ports)
+        others = tuple(name for name in names if name != self.source)
+        response = (
+            Quantity("s", {"port": names, "wavelength_um": self.wavelength_um}, dtype=complex),
+            Quantity("transmission", {"port": others, "wavelength_um": self.wavelength_um}),
+            Quantity("reflection", {"wavelength_um": self.wavelength_um}),
+        )
+        return tuple(
+            Fidelity(f"fdfd-{1000 * cell:g}nm", (self.cells_um[0] / cell) ** 2.5, response) for cell in self.cells_um
+        )
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the solver version and of every parameter that changes an answer."""
+        parameters = {key: value for key, value in asdict(self).items() if key != "threads"}
+        text = json.dumps([SOLVER_VERSION, parameters], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @one_blas_thread()
+    def simulate(self, design: Array, level: int, replicate: int = 0) -> Response:
+        """Scattering parameters of a density; deterministic, ``replicate`` changes nothing."""
+        density = self._density(design, level)
+        solutions = self._each_wavelength(lambda wavelength: self._forward(density, level, wavelength))
+        return self._response(solutions)
+
+    @one_blas_thread()
+    def vjp(self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0) -> tuple[Response, Array]:
+        """Response and gradient with respect to the density; one factorisation a wavelength serves both."""
+        density = self._density(design, level)
+        solutions = self._each_wavelength(lambda wavelength: self._forward(density, level, wavelength))
+        response = self._response(solutions)
+        given = resolve_cotangents(cotangents, response)
+        seed = self._seed(given, response)
+        tasks = dict(zip(self.wavelength_um, zip(solutions, seed.T, strict=True), strict=True))
+        gradients = self._each_wavelength(lambda wavelength: tasks[wavelength][0].gradient(tasks[wavelength][1]))
+        scene = self.scene(level)
+        total = np.zeros(scene.grid.shape)
+        for solution, gradient in zip(solutions, gradients, strict=True):
+            total.ravel()[solution.system.condensed.cells] += gradient
+        gradient = scene.pull_back(total)
+        if not np.isfinite(gradient).all():
+            raise SimulationError("Expected a finite gradient. Got NaN or infinity; check the cotangents.")
+        return response, gradient
+
+    @one_blas_thread()
+    def fields(self, design: Array, level: int) -> Fields:
+        """Ez on the whole grid for a source mode of unit power, phase 0 at the edge of the design region.
+
+        Power is Im(Ez* dEz/dn) / (2 omega) integrated across, with c = 1. Behind the source's plane the field is the
+        outgoing one alone.
+        """
+        density = self._density(design, level)
+        scene, source = self.scene(level), self._source
+
+        def solve(wavelength: float) -> Complex:
+            loads = scene.port_vectors(wavelength)[source].w.reshape(-1, 1)
+            unit_power = 2 * np.sqrt(2j * math.pi / wavelength)
+            return unit_power * scene.solve_fully(density, wavelength, loads).reshape(scene.grid.shape)
+
+        values = np.stack(self._each_wavelength(solve))
+        return Fields(
+            scene.grid.x.centres_um,
+            scene.grid.y.centres_um,
+            np.asarray(self.wavelength_um),
+            scene.static_permittivity + scene.added_permittivity(density),
+            {"Ez": values},
+        )
+
+    def example_designs(self, rng: np.random.Generator, n: int) -> Array:
+        """Smooth random densities, alternately grey and nearly binary, ``n x *design_shape``."""
+        x, y = (np.linspace(0, np.pi, pixels) for pixels in self.design_shape)
+        modes = np.arange(5)
+        coefficients = rng.standard_normal((n, 5, 5))
+        waves = np.einsum("nab,ai,bj->nij", coefficients, np.cos(np.outer(modes, x)), np.cos(np.outer(modes, y)))
+        sharpness = np.where(np.arange(n) % 2 == 0, 0.3, 5.0)[:, None, None]
+        return 0.5 + 0.5 * np.tanh(sharpness * waves)
+
+    def refined(self) -> PortDevice:
+        """The same device on one mesh of half the finest cells, PML and margins 1.5 times as wide."""
+        pml = replace(self.pml, thickness_um=1.5 * self.pml.thickness_um)
+        return replace(self, cells_um=(self.cells_um[-1] / 2,), margin_um=1.5 * self.margin_um, pml=pml)
+
+    def scene(self, level: int) -> Scene:
+        """The device on the mesh of a level."""
+        return Scene(
+            self.cells_um[level], self.size_um, self.design_shape, self.permittivity, self.background, self.shapes,
+            self.ports, self.margin_um, self.pml,
+        )  # fmt: skip
+
+    @property
+    def _source(self) -> int:
+        return [port.name for port in self.ports].index(self.source)
+
+    def _density(self, design: Array, level: int) -> Real:
+        check_level(level, self.fidelities)
+        return check_design(design, self.design_shape)
+
+    def _forward(self, density: Real, level: int, wavelength: float) -> Solution:
+        scene = self.scene(level)
+        system = reduced_system(scene, wavelength)
+        change = system.mass * scene.added_permittivity(density).ravel()[system.condensed.cells]
+        factor = system.condensed.factor(change)
+        load = system.condensed.loads[:, self._source]
+        return Solution(system, factor, self._source, factor.solve(load))
+
+    def _response(self, solutions: list[Solution]) -> dict[str, Array]:
+        s = np.stack([solution.scattering() for solution in solutions], axis=1)
+        if not np.isfinite(s).all():
+            raise SimulationError("Expected finite scattering parameters. Got NaN or infinity.")
+        power = np.abs(s) ** 2
+        return {"s": s, "transmission": np.delete(power, self._source, axis=0), "reflection": power[self._source]}
+
+    def _seed(self, cotangents: dict[str, Array], response: Response) -> Complex:
+        """Cotangent of ``s`` from those of all quantities: abs(s)^2 contributes 2 s times its own."""
+        weight: Real = np.zeros(response["s"].shape)
+        others = np.arange(len(self.ports)) != self._source
+        if "transmission" in cotangents:
+            weight[others] = cotangents["transmission"].real
+        if "reflection" in cotangents:
+            weight[self._source] = cotangents["reflection"].real
+        return cotangents.get("s", 0.0) + 2 * weight * response["s"]
+
+    def _each_wavelength(self, task: Callable[[float], T]) -> list[T]:
+        workers = min(self.threads, os.cpu_count() or 1, len(self.wavelength_um))
+        if workers == 1:
+            return [task(wavelength) for wavelength in self.wavelength_um]
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(task, self.wavelength_um))
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The reduced field at one wavelength and the factorisation it came from."""
+
+    system: ReducedSystem
+    factor: Factor
+    source: int
+    field: Complex
+
+    def scattering(self) -> Complex:
+        """Scattering parameters into every port."""
+        return self.system.scattering(self.source, self.field)
+
+    def gradient(self, cotangent: Complex) -> Real:
+        """Derivative of the loss by the permittivity of each design cell, in reduced order.
+
+        s_i = w_i^T A^-1 w_source and A = A^T give ds_i = -E_i E_source dA, so one solve with the loads weighted by the
+        conjugate cotangents is the adjoint field.
+        """
+        adjoint = self.factor.solve(self.system.condensed.loads @ np.conj(cotangent))
+        return -self.system.mass * np.real(adjoint * self.field)

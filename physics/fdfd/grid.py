@@ -1,0 +1,99 @@
+"""Grids of square cells and the stretched-coordinate absorbing layers (PML) around them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real = NDArray[Any]  # of float64
+Complex = NDArray[Any]  # of complex128
+Sparse = Any  # scipy.sparse.csc_array of complex128; its stubs do not follow through arithmetic and slicing
+
+
+@dataclass(frozen=True)
+class Pml:
+    """A perfectly matched layer: sigma(u) = sigma_max (u / d)^order, sigma_max = -(order + 1) log_reflection / (2 d).
+
+    ``log_reflection`` is the nominal (continuum, normal incidence, vacuum) log of the reflected amplitude squared;
+    Shin and Fan, J. Comput. Phys. 231, 3406 (2012), eq. 5 in units of c = 1.
+    """
+
+    thickness_um: float = 0.6
+    order: float = 3.0
+    log_reflection: float = -16.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.thickness_um) and self.thickness_um > 0):
+            raise ValueError(f"Expected a PML thickness above 0 um. Got {self.thickness_um}.")
+        if not (self.order >= 1 and self.log_reflection < 0):
+            raise ValueError(
+                "Expected a PML order of 1 or more and a negative log_reflection. "
+                f"Got {self.order} and {self.log_reflection}."
+            )
+
+
+@dataclass(frozen=True)
+class Axis:
+    """``cells`` cells of side ``cell_um``, symmetric about 0, the outermost ``pml_cells`` at each end absorbing."""
+
+    cells: int
+    cell_um: float
+    pml_cells: int = 0
+
+    @property
+    def edges_um(self) -> Real:
+        """Cell boundaries, ``cells + 1`` long."""
+        return (np.arange(self.cells + 1) - self.cells / 2) * self.cell_um
+
+    @property
+    def centres_um(self) -> Real:
+        """Cell centres, ``cells`` long."""
+        return (np.arange(self.cells) + 0.5 - self.cells / 2) * self.cell_um
+
+    def stretch(self, omega: float, pml: Pml) -> Stretch:
+        """Complex stretch s = 1 + i sigma / omega (time convention exp(-i omega t)) at cell centres and cell edges."""
+        thickness = self.pml_cells * self.cell_um
+        start = self.cells / 2 * self.cell_um - thickness
+
+        def at(position: Real) -> Complex:
+            if self.pml_cells == 0:
+                return np.ones(len(position), dtype=np.complex128)
+            depth = np.clip((np.abs(position) - start) / thickness, 0.0, None)
+            peak = -(pml.order + 1) * pml.log_reflection / (2 * thickness)
+            return 1 + 1j * peak / omega * depth**pml.order
+
+        return Stretch(at(self.centres_um), at(self.edges_um))
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Complex coordinate stretch of one axis: ``centre`` of length n, ``edge`` of length n + 1."""
+
+    centre: Complex
+    edge: Complex
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A rectangular grid of square cells; arrays on it are indexed ``[ix, iy]``."""
+
+    x: Axis
+    y: Axis
+
+    def __post_init__(self) -> None:
+        if self.x.cell_um != self.y.cell_um:
+            raise ValueError(f"Expected square cells. Got sides {self.x.cell_um} and {self.y.cell_um} um.")
+
+    @property
+    def cell_um(self) -> float:
+        """Side of a cell."""
+        return self.x.cell_um
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells along x and y."""
+        return self.x.cells, self.y.cells

@@ -1,0 +1,158 @@
+"""Modes, ports and absorbing layers: analytic dispersion, straight guides, energy, reciprocity."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from physics.devices import beam_splitter, quarter_ring, straight_guide, straight_waveguide, waveguide_bend
+from physics.fdfd import Axis, Grid, Pml, Port, Rectangle, analytic_slab_index, paint, slab_mode
+from physics.fdfd.operator import second_difference
+
+WAVELENGTH, OMEGA = 1.55, 2 * np.pi / 1.55
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_slab_index_converges_to_the_analytic_one_with_second_order(number):
+    exact = analytic_slab_index(0.5, 12.1, 2.1, WAVELENGTH, number)
+    errors = []
+    for cells in (100, 200, 400):
+        axis = Axis(cells, 3.0 / cells)
+        core = Rectangle((-9, 9), (-0.25, 0.25), 12.1)
+        section = paint(Grid(Axis(1, axis.cell_um), axis), 2.1, [core])[0]
+        errors.append(abs(slab_mode(section, axis.cell_um, OMEGA, number).effective_index - exact))
+    rates = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert errors[-1] < 2e-3
+    assert np.all(rates > 1.8), (errors, rates)
+
+
+def test_analytic_slab_satisfies_the_textbook_equation():
+    index = analytic_slab_index(0.5, 12.1, 2.1, WAVELENGTH)
+    kappa, gamma = OMEGA * np.sqrt(12.1 - index**2), OMEGA * np.sqrt(index**2 - 2.1)
+    assert_allclose(np.tan(kappa * 0.25), gamma / kappa, rtol=1e-9)
+    with pytest.raises(ValueError, match="cut-off"):
+        analytic_slab_index(0.5, 12.1, 2.1, WAVELENGTH, 3)
+
+
+@pytest.mark.parametrize("side", ["west", "south", "east", "north"])
+def test_straight_guide_transmits_everything_in_every_direction(side):
+    device = straight_waveguide((WAVELENGTH,), cells_um=(0.04,))
+    across = side in ("south", "north")
+    opposite = {"west": "east", "east": "west", "south": "north", "north": "south"}[side]
+    shapes = tuple(Rectangle(s.y_um, s.x_um, s.permittivity) if across else s for s in device.shapes)
+    ports = (Port("in", side), Port("out", opposite))
+    density = straight_guide(device)
+    s = replace(device, shapes=shapes, ports=ports).simulate(density.T if across else density, 0)["s"][:, 0]
+    assert abs(abs(s[1]) - 1) < 1e-8
+    assert 20 * np.log10(abs(s[0])) < -80
+    # The phase is referred to the edges of the design region: k times its length.
+    section = paint(device.scene(0).grid, 2.1, device.shapes)[0]
+    mode = slab_mode(section, 0.04, OMEGA)
+    assert_allclose(s[1], np.exp(1j * mode.phase * 2.0 / 0.04), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_modes_of_a_straight_guide_do_not_mix(mode):
+    device = straight_waveguide((WAVELENGTH,), cells_um=(0.04,))
+    ports = (Port("in", "west", mode=mode), Port("even", "east", mode=0), Port("odd", "east", mode=1))
+    power = replace(device, ports=ports).simulate(straight_guide(device), 0)["transmission"][:, 0]
+    assert_allclose(power, [mode == 0, mode == 1], atol=1e-6)
+
+
+def outflow(device, density):
+    """Power through the four sides of a box outside all ports, per unit of source power, the field's own check."""
+    fields = device.fields(density, 0)
+    ez, axis = fields.values["Ez"][0], device.scene(0).grid.x
+    k = axis.pml_cells + 1
+    assert axis.cells * 0.04 / 2 - k * 0.04 > max(size / 2 + device.ports[0].distance_um for size in device.size_um)
+    inside, omega = slice(k, -k), 2 * np.pi / device.wavelength_um[0]
+    x = np.imag(np.conj(ez[:-1]) * ez[1:])[:, inside].sum(axis=1) / (2 * omega)
+    y = np.imag(np.conj(ez[:, :-1]) * ez[:, 1:])[inside].sum(axis=0) / (2 * omega)
+    return {"west": -x[k - 1], "east": x[-k], "south": -y[k - 1], "north": y[-k]}
+
+
+@pytest.mark.parametrize("make", [waveguide_bend, beam_splitter])
+def test_energy_is_conserved(make):
+    device = replace(make((WAVELENGTH,), cells_um=(0.04,)), pml=Pml(1.5))
+    for density in device.example_designs(np.random.default_rng(1), 2):
+        flux, response = outflow(device, density), device.simulate(density, 0)
+        assert_allclose(sum(flux.values()), 1.0, atol=1e-6)
+        guided = response["transmission"].sum() + response["reflection"].sum()
+        assert 0 < guided < 1
+        power = np.abs(response["s"][:, 0]) ** 2
+        for side in {port.side for port in device.ports}:
+            through = sum(p for p, port in zip(power, device.ports, strict=True) if port.side == side)
+            assert through < flux[side] + 1e-6
+
+
+def test_scattering_is_reciprocal():
+    device = beam_splitter((1.5, 1.6), cells_um=(0.04,))
+    density = device.example_designs(np.random.default_rng(2), 1)[0]
+    names = [port.name for port in device.ports]
+    matrix = np.stack([replace(device, source=name).simulate(density, 0)["s"] for name in names])
+    assert_allclose(matrix, matrix.transpose(1, 0, 2), atol=1e-12)
+    assert np.abs(matrix).max() > 0.1
+
+
+def test_bend_is_symmetric_in_the_transpose():
+    device = waveguide_bend((WAVELENGTH,), cells_um=(0.04,))
+    density = device.example_designs(np.random.default_rng(3), 1)[0]
+    assert_allclose(
+        device.simulate(density, 0)["transmission"], device.simulate(density.T, 0)["transmission"], rtol=1e-9
+    )
+    ring = quarter_ring(device)
+    assert np.array_equal(ring, ring.T)
+
+
+def test_splitter_is_symmetric_in_its_axis():
+    device = beam_splitter((WAVELENGTH,), cells_um=(0.04,))
+    density = device.example_designs(np.random.default_rng(4), 1)[0]
+    one, other = (device.simulate(d, 0)["transmission"][:, 0] for d in (density, density[:, ::-1]))
+    assert_allclose(one, other[::-1], rtol=1e-9)
+
+
+def test_quarter_ring_transmits_what_converged_meshes_say():
+    device = waveguide_bend((WAVELENGTH,))
+    coarse, fine = (device.simulate(quarter_ring(device), level)["transmission"].item() for level in (0, 1))
+    assert_allclose([coarse, fine], 0.961, atol=0.004)  # 0.9609 on 10 nm cells
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, 60.0, 75.0])
+@pytest.mark.parametrize("permittivity", [1.0, 2.1, 12.1])
+def test_pml_reflects_little_over_angle_and_index(angle, permittivity):
+    """A plane wave of transverse wavenumber k_y in one dimension: k_y shifts the permittivity."""
+    cell, pml = 0.02, Pml()
+    axis = Axis(160, cell, round(pml.thickness_um / cell))
+    effective = permittivity * np.cos(np.radians(angle)) ** 2
+    stretch = axis.stretch(OMEGA, pml)
+    # The transverse wavenumber enters as -k_y^2 s_x, like a change of permittivity.
+    matrix = second_difference(stretch).toarray() + np.diag((OMEGA * cell) ** 2 * effective * stretch.centre)
+    source = np.zeros(160, dtype=complex)
+    source[80] = 1.0
+    field = np.linalg.solve(matrix, source)
+    phase = 2 * np.arcsin(OMEGA * cell * np.sqrt(effective) / 2)
+    near, far = field[100], field[101]
+    outgoing = (far - near * np.exp(-1j * phase)) / (2j * np.sin(phase))
+    incoming = (near * np.exp(1j * phase) - far) / (2j * np.sin(phase))
+    limit = 1e-3 if angle <= 60 else 3e-2
+    assert abs(incoming) < limit * abs(outgoing)
+
+
+def test_thicker_pml_changes_little():
+    device = waveguide_bend((WAVELENGTH,), cells_um=(0.04,))
+    thick = replace(device, pml=Pml(1.2), margin_um=1.2)
+    density = device.example_designs(np.random.default_rng(5), 1)[0]
+    assert_allclose(thick.simulate(density, 0)["s"], device.simulate(density, 0)["s"], atol=2e-3)
+
+
+def test_unguided_modes_and_cut_tails_are_refused():
+    device = straight_waveguide((WAVELENGTH,), cells_um=(0.04,))
+    with pytest.raises(ValueError, match="carries mode 7"):
+        replace(device, ports=(Port("in", "west", mode=7), Port("out", "east")))
+    with pytest.raises(ValueError, match="decayed"):
+        slab_mode(np.where(np.abs(np.arange(16) - 7.5) < 5, 12.1, 2.1), 0.04, OMEGA)
+    with pytest.raises(ValueError, match="widen margin_um"):
+        replace(device, ports=(Port("in", "west", distance_um=2.0), Port("out", "east")))
+    with pytest.raises(ValueError, match="straight guide"):
+        replace(device, shapes=(Rectangle((-1.7, 0), (-0.25, 0.25), 12.1), device.shapes[1]))
