@@ -109,8 +109,7 @@ def run_command(
         with Store(folder.store) as store:
             # Before anything is written beside it: another simulator's store stays as it is.
             store.bind(experiment.problem.simulator.identity)
-            asked = Asked(str(file.resolve()), experiment.sha256, experiment.seed, experiment.budget, tuple(chosen))
-            folder.record(file, asked)
+            folder.record(file, _asked(file, experiment, chosen))
             with _executor(workers, timeout_seconds) as executor:
                 results = _run_all(experiment, chosen, store, executor, quiet)
         if not quiet:
@@ -119,6 +118,12 @@ def run_command(
             screen.print(best_line(results), markup=False, highlight=False, soft_wrap=True)
         if not no_report:
             _write_report(folder, results, quiet)
+
+
+def _asked(file: Path, experiment: Experiment, chosen: Mapping[str, Strategy]) -> Asked:
+    budget, seed = experiment.budget, experiment.seed
+    names = {run_key(experiment.problem, strategy, budget, seed): name for name, strategy in chosen.items()}
+    return Asked(str(file.resolve()), experiment.sha256, seed, budget, tuple(chosen), names)
 
 
 def _chosen(experiment: Experiment, names: tuple[str, ...]) -> dict[str, Strategy]:
@@ -167,7 +172,8 @@ def _run_all(
         sys.exit(INTERRUPTED)
     except (StoreError, click.ClickException):
         raise
-    except Exception as error:  # noqa: BLE001 - a strategy is the user's code and may raise anything; it is told
+    except Exception as error:
+        # A strategy may be the user's code and raise anything.
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise UserError(
             f"Strategy {name!r} raised {type(error).__name__}: {error} ({where.filename}, line {where.lineno}). What "
@@ -237,6 +243,8 @@ def show_command(folder: Path, as_json: bool, design: bool) -> None:
         RunFolder(folder).check()
         with Store(RunFolder(folder).store) as store:
             runs = [plain_run(entry, design=design) for entry in store.runs()]
+        names = RunFolder(folder).names()
+        runs = [run | {"strategy": names.get(run["run"], run["strategy"])} for run in runs]
     if as_json:
         click.echo(json.dumps({"store": str(RunFolder(folder).store), "runs": runs}, indent=2))
         return
@@ -256,9 +264,8 @@ def simulators_command(as_json: bool) -> None:
     for entry in entries:
         click.secho(f"{entry['module']}.{entry['name']}", bold=True)
         click.echo(f"  {entry['summary']}")
-        click.echo(
-            "  fidelities: " + ", ".join(f"{f['name']} (cost {f['relative_cost']:.3g})" for f in entry["fidelities"])
-        )
+        levels = (f"{f['name']} (cost {f['relative_cost']:.3g})" for f in entry["fidelities"])
+        click.echo("  fidelities: " + ", ".join(levels))
         answers = entry["fidelities"][-1]["response"]
         click.echo("  answers:    " + ", ".join(f"{name}[{', '.join(axes)}]" for name, (axes, _, _) in answers.items()))
         click.echo("  parameters: " + ", ".join(f"{key}={value}" for key, value in entry["parameters"].items()))

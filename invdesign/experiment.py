@@ -94,7 +94,8 @@ def _import(file: Path) -> ModuleType:
     sys.modules.pop(MODULE, None)
     try:
         return importlib.import_module(MODULE)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's file may raise anything; it is told, not hidden
+    except (Exception, SystemExit) as error:
+        # A user's file may raise anything.
         raise ExperimentError(_told(error, file)) from error
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from invdesign.experiment import Experiment, ExperimentError, load_experiment
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command asked for: enough to find its runs in the store again."""
+    """What a command asked for: enough to find its runs in the store again; `names` maps run keys to strategies."""
 
     file: str
     sha256: str
     seed: int
     budget: Budget
     strategies: tuple[str, ...]
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class RunFolder:
             asked.budget,
         ):
             names = [*before.strategies, *(n for n in names if n not in before.strategies)]
-        entry = asdict(asked) | {"strategies": names}
+        known = {} if before is None else dict(before.names)
+        entry = asdict(asked) | {"strategies": names, "names": known | dict(asked.names)}
         temporary = self.path / "run.json.new"
         temporary.write_text(json.dumps(entry, indent=2) + "\n")
         temporary.replace(self.path / "run.json")
@@ -87,11 +90,18 @@ class RunFolder:
             )
         return found
 
+    def names(self) -> dict[str, str]:
+        """Run key -> name of the strategy in the experiment file, as far as recorded."""
+        found = self._read()
+        return {} if found is None else dict(found.names)
+
     def _read(self) -> Asked | None:
         try:
             entry: dict[str, Any] = json.loads((self.path / "run.json").read_text())
             budget = Budget(**entry["budget"])
-            return Asked(entry["file"], entry["sha256"], entry["seed"], budget, tuple(entry["strategies"]))
+            return Asked(
+                entry["file"], entry["sha256"], entry["seed"], budget, tuple(entry["strategies"]), entry["names"]
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -140,9 +140,9 @@ def salvage(old: str | Path, new: str | Path) -> Salvaged:
             found[table].setdefault(row[: TABLES[table].key], row)
     _write(new, found)
     kept = {table: len(rows) for table, rows in found.items()}
-    lost = {
-        table: max(counted.get(table, 0) - kept[table], len(damaged[table] - found[table].keys())) for table in kept
-    }
+    lost = {}
+    for table, sound in found.items():
+        lost[table] = max(counted.get(table, 0) - len(sound), len(damaged[table] - sound.keys()))
     return Salvaged(kept, lost)
 
 

@@ -106,9 +106,7 @@ class Differentiable(Simulator, Protocol):
     real and shaped like ``design``.
     """
 
-    def vjp(
-        self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0
-    ) -> tuple[Response, Array]: ...
+    def vjp(self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0) -> tuple[Response, Array]: ...
 
 
 @runtime_checkable
@@ -136,7 +134,7 @@ class HasExamples(Protocol):
 
 @runtime_checkable
 class HasRefinement(Protocol):
-    """``refined`` gives a stricter simulator (finer mesh, thicker PML, wider margins) to check a result's convergence."""
+    """``refined`` gives a stricter simulator (finer mesh, thicker PML, wider margins) to check convergence."""
 
     def refined(self) -> Simulator: ...
 

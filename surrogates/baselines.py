@@ -48,9 +48,7 @@ class NearestNeighbour:
         return self.y[_squared_distances(x, self.x).argmin(axis=1)]
 
     def gradients(self, x: Array, v: Array) -> NDArray[Any]:
-        """``m x d`` for ``m`` designs and cotangents; zero if no training design has a gradient."""
-        if len(self.rows) == 0:
-            return np.zeros_like(x)
+        """``m x d`` for ``m`` designs and cotangents; needs a training gradient at least."""
         distances = _squared_distances(x, self.x[self.rows])
         alike = v @ self.v.T
         near = distances <= distances.min(axis=1, keepdims=True) * (1 + 1e-12)
@@ -72,7 +70,7 @@ def score_baselines(train: LevelData, held_out: LevelData, codec: ResponseCodec)
         "nearest": NearestNeighbour(x, y, v, g, rows),
     }
     for name, model in models.items():
-        cosine = mean_cosine(model.gradients(x_test[rows_test], v_test), g_test)
+        cosine = mean_cosine(model.gradients(x_test[rows_test], v_test), g_test) if len(rows) else float("nan")
         scores[name] = BaselineScore(value_error(model.values(x_test), y_test), cosine)
     return scores
 
@@ -84,5 +82,6 @@ def flat_arrays(data: LevelData, codec: ResponseCodec) -> tuple[Array, Array, Ar
     norms = np.linalg.norm(v, axis=1)
     used = norms > 0
     v, norms = v[used], norms[used, None]
-    g = data.gradients[used].reshape(len(v), -1)
-    return data.designs.reshape(len(data), -1), y, v / norms, g / norms, data.gradient_rows[used]
+    x = data.designs.reshape(len(data), -1)
+    g = data.gradients[used].reshape(len(v), x.shape[1])
+    return x, y, v / norms, g / norms, data.gradient_rows[used]

@@ -101,5 +101,5 @@ class Fixed:
 
 
 def fixed(architecture: Architecture | None = None, *, members: int = 4, config: TrainingConfig | None = None) -> Fixed:
-    """No search: that architecture (the default one if left out), with the interface of ``search``."""
-    return Fixed(architecture or Architecture(), config or TrainingConfig(), members)
+    """No search: that architecture (the mlp baseline if left out), with the interface of ``search``."""
+    return Fixed(architecture or Architecture.baseline("mlp"), config or TrainingConfig(), members)

@@ -35,7 +35,7 @@ def _flatten(fields: tuple[Field, ...], values: Mapping[str, Tensor]) -> Tensor:
     parts = []
     for field in fields:
         value = values[field.name]
-        flat = value.reshape(len(value), -1)
+        flat = value.flatten(1) if value.ndim > 1 else value[:, None]
         parts += [flat.real, flat.imag] if field.is_complex else [flat]
     return torch.cat(parts, dim=1)
 

@@ -135,7 +135,7 @@ def search(
     trials: int = 10,
     epochs: int = 27,
     pretraining_epochs: int = 9,
-    families: Sequence[str] = tuple(FAMILIES),
+    families: Sequence[str] = ("mlp", "resnet", "fno"),
     objective: str = "both",
     members: int = 4,
     config: TrainingConfig | None = None,

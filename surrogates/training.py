@@ -50,7 +50,7 @@ class TrainingConfig:
 
     epochs: int = 60
     pretraining_epochs: int = 30
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 4e-3
     weight_decay: float = 1e-3
     gradient_weight: float = 1.0

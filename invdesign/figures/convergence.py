@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from invdesign.figures.style import BAND, MUTED, colour, marker, new_figure, styled
+from invdesign.figures.style import BAND, MUTED, colour, marker, new_figure, plain_ticks, styled
 from invdesign.problem import Problem
 from invdesign.result import Result
 from invdesign.targets import CustomTarget, Target
@@ -63,7 +63,7 @@ def _trace(panel: Axes, shown: Sequence[tuple[int, Result]], attribute: str) -> 
         panel.plot([x[i] for i in changed], [y[i] for i in changed], marker(number), color=tint, ms=5, zorder=4)
         for note in result.notes:
             if note.kind == "converged":
-                height = float(np.interp(note.cpu_seconds, x, y))
+                height = y[max(0, int(np.searchsorted(x, note.cpu_seconds, side="right")) - 1)]
                 name = None if converged else "first start converged"
                 converged = True
                 panel.plot(
@@ -77,12 +77,14 @@ def _trace(panel: Axes, shown: Sequence[tuple[int, Result]], attribute: str) -> 
 def _scales(panel: Axes, values: Sequence[float], costs: Sequence[float], is_distance: bool) -> None:
     if costs and max(costs) > WIDE * min(costs):
         panel.set_xscale("log")
+        plain_ticks(panel.xaxis)
     finite = [v for v in values if np.isfinite(v)]
     positive = [v for v in finite if v > 0]
     if is_distance and positive:
         smallest = min(positive)
         panel.set_yscale("symlog", linthresh=smallest, linscale=0.5)
         panel.set_ylim(-0.15 * smallest, 2.5 * max(positive))
+        plain_ticks(panel.yaxis)
         panel.axhline(0, color=BAND, lw=1.2, ls="--", zorder=2)
         panel.annotate(
             "all targets met", (0.99, 0), xycoords=("axes fraction", "data"), xytext=(0, 3),
@@ -90,6 +92,7 @@ def _scales(panel: Axes, values: Sequence[float], costs: Sequence[float], is_dis
         )  # fmt: skip
     elif positive and len(positive) == len(finite) and max(positive) > WIDE * min(positive):
         panel.set_yscale("log")
+        plain_ticks(panel.yaxis)
     panel.grid(axis="y")
     panel.set_xlabel("CPU seconds")
     panel.tick_params(which="minor", labelsize=8, labelcolor=MUTED)

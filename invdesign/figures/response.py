@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from invdesign.figures.style import BAND, MUTED, colour, marker, new_figure, styled
@@ -53,6 +54,11 @@ class Curve:
         tensors = {name: torch.as_tensor(np.array(array)) for name, array in response.items()}
         values = whole.values(tensors, problem.reference).numpy()
         return np.atleast_1d(np.asarray(values[self.place], dtype=np.float64))
+
+    def fits(self, problem: Problem, response: Response) -> bool:
+        """Whether a response of another solver has the quantity on the same axes."""
+        name = self.target.quantity
+        return name in response and np.shape(response[name]) == problem.reference.quantity(name).shape
 
 
 def curves(problem: Problem) -> list[Curve]:
@@ -126,7 +132,13 @@ def response_figure(results: Sequence[Result]) -> Figure | None:
     for panel in axes[: len(panels)]:
         for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, len(handles)))
+    if any(result.check is not None for result in shown):
+        handles["on the refined solver"] = Line2D([], [], color=MUTED, marker="o", ls="none", ms=9, mfc="none", mew=1.5)
+    # What is wanted comes last, after the strategies.
+    names = sorted(handles, key=lambda name: name == "wanted")
+    figure.legend(
+        [handles[n] for n in names], names, loc="outside lower center", ncols=min(5, len(names)), columnspacing=2
+    )
     return figure
 
 
@@ -141,16 +153,11 @@ def _draw(panel: Axes, curve: Curve, problem: Problem, result: Result, number: i
             if case != "nominal":
                 name = "corners of the best" if index == 1 else None
                 panel.plot(curve.x, curve.values(problem, response), color=tint, ls=":", lw=1.2, label=name)
-    if result.check is not None and _fits(result.check.response, curve, problem):
+    if result.check is not None and curve.fits(problem, result.check.response):
         panel.plot(
             curve.x, curve.values(problem, result.check.response), color=tint, marker=shape, ls="none", ms=10,
-            mfc="none", mew=1.5, label=f"{result.strategy}, refined check", zorder=5,
+            mfc="none", mew=1.5, zorder=5,
         )  # fmt: skip
-
-
-def _fits(response: Response, curve: Curve, problem: Problem) -> bool:
-    name = curve.target.quantity
-    return name in response and np.shape(response[name]) == problem.reference.quantity(name).shape
 
 
 def _band(panel: Axes, curve: Curve) -> None:
@@ -179,8 +186,10 @@ def _decorate(panel: Axes, curve: Curve, problem: Problem) -> None:
     data = np.concatenate(lines) if lines else np.zeros(1)
     data = data[np.isfinite(data) & (np.abs(data) < 1e5)]
     low, high = (float(data.min()), float(data.max())) if data.size else (0.0, 1.0)
-    pad = max(0.12 * (high - low), 0.02 if curve.target.scale == "linear" else 0.5)
-    panel.set_ylim(low - pad, high + pad)
+    linear = curve.target.scale == "linear"
+    pad = max(0.12 * (high - low), 0.02 * max(abs(low), abs(high)) if linear else 0.5)
+    # What cannot be negative gets no room below zero.
+    panel.set_ylim(max(low - pad, -0.3 * pad) if linear and low >= 0 else low - pad, high + pad)
     unit = problem.reference.quantity(curve.target.quantity).unit
     scale = "dB" if curve.target.scale == "db" else ("" if unit == "1" else unit)
     panel.set(title=curve.title, xlabel=label(curve.axis), ylabel=scale or None)

@@ -10,14 +10,16 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Okabe and Ito (2008): told apart with any colour vision; the yellow is left out as too faint on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Okabe and Ito (2008): told apart with any colour vision. Yellow is too faint on white; green is kept for the bands.
+PALETTE = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, MUTED, GRID, BAND = "#1f2933", "#6b7785", "#e3e8ee", "#009E73"
 SOLID, VOID = "#33475b", "#f4f6f8"
 
@@ -98,6 +100,17 @@ def new_figure(
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     return figure, list(axes.ravel())
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Labels like 0.1, 1, 10 on a logarithmic axis, at the decades (and at 2 and 5 where it spans fewer than two)."""
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if low > 0 and high / low < 100:
+        axis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+        axis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        axis.set_minor_formatter(NullFormatter())
 
 
 def save(picture: Picture, folder: Path) -> tuple[Path, Path]:

@@ -101,16 +101,25 @@ def _row(result: Result, best: Candidate | None) -> Row:
 
 def stand(problem: Problem, responses: Mapping[str, Response]) -> list[Standing]:
     """Where a design stands with each target, given the responses of its cases at the reference."""
-    return [_standing(target, problem.reference, list(responses.values())) for target in problem.targets]
+    given = list(responses.values())
+    short = [_standing(target, problem.reference, given, brief=True) for target in problem.targets]
+    if len({standing.name for standing in short}) == len(short):
+        return short
+    return [_standing(target, problem.reference, given, brief=False) for target in problem.targets]
 
 
-def _standing(target: AnyTarget, fidelity: Fidelity, responses: Sequence[Response]) -> Standing:
+def _standing(target: AnyTarget, fidelity: Fidelity, responses: Sequence[Response], *, brief: bool) -> Standing:
     tensors = [{k: torch.as_tensor(np.array(v)) for k, v in response.items()} for response in responses]
     if isinstance(target, Target):
         values = np.stack([target.values(t, fidelity).numpy() for t in tensors])
         edges = [e is not None for e in (target.lower, target.upper)]
         met = None if not any(edges) else all(float(target.distance(t, fidelity)) == 0 for t in tensors)
-        return Standing(place_of(target, fidelity), wanted(target, fidelity), _worst(target, values), met)
+        names, region = place_of(target, fidelity)
+        limits = wanted(target, fidelity)
+        name, text = (
+            (names, f"{limits} over {region}" if region else limits) if brief else (f"{names}, {region}", limits)
+        )
+        return Standing(name, text, _worst(target, values), met)
     losses = [float(target.loss(t, fidelity)) for t in tensors]
     tolerance = target.tolerance if isinstance(target, CustomTarget) else None
     name = getattr(getattr(target, "function", target), "__name__", type(target).__name__)
@@ -129,19 +138,20 @@ def _worst(target: Target, values: NDArray[np.float64]) -> float:
     return float(values.ravel()[int(np.argmax(excess))])
 
 
-def place_of(target: Target, fidelity: Fidelity) -> str:
-    """Quantity and place of a target: "transmission (out, 1.53–1.57 µm)"."""
+def place_of(target: Target, fidelity: Fidelity) -> tuple[str, str]:
+    """Quantity with its named places, and its region on axes of numbers: "transmission out", "1.53–1.57 µm"."""
     quantity = fidelity.quantity(target.quantity)
-    places = []
+    names, regions = [], []
     for (axis, values), index in zip(quantity.coords.items(), target.indices(quantity), strict=True):
         chosen = [values[i] for i in index]
+        if not all(isinstance(v, (int, float)) for v in chosen):
+            names.append("/".join(map(str, chosen)))
+            continue
         unit = " µm" if axis.endswith("_um") else ""
-        if len(chosen) > 2 and all(isinstance(v, (int, float)) for v in chosen):
-            places.append(f"{min(chosen):g}–{max(chosen):g}{unit}")
-        else:
-            places.append(", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in chosen) + unit)
+        span = f"{min(chosen):g}–{max(chosen):g}" if len(chosen) > 2 else ", ".join(f"{v:g}" for v in chosen)
+        regions.append(span + unit)
     name = f"|{target.quantity}|" if quantity.dtype is complex else target.quantity
-    return f"{name} ({'; '.join(places)})" if places else name
+    return " ".join([name, *names]), ", ".join(regions)
 
 
 def wanted(target: Target, fidelity: Fidelity) -> str:

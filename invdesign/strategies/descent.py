@@ -8,7 +8,7 @@ from typing import Literal
 import nlopt
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 
 Vector = NDArray[np.float64]
 Optimizer = Literal["mma", "lbfgsb"]
@@ -60,7 +60,7 @@ def descend(
             inside,
             jac=True,
             method="L-BFGS-B",
-            bounds=np.stack([box_low, box_high], axis=1),
+            bounds=Bounds(box_low, box_high),
             options=options,
         )
     else:

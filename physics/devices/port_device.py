@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -30,12 +27,12 @@ from physics.devices.checks import check_device
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.geometry import Rectangle
 from physics.fdfd.grid import Complex, Pml, Real
+from physics.fdfd.lanes import Lanes
 from physics.fdfd.linear import Factor
 from physics.fdfd.ports import Port
 from physics.fdfd.scene import ReducedSystem, Scene, reduced_system
 
 SOLVER_VERSION = "fdfd-ez-1"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -112,30 +109,38 @@ class PortDevice:
     def identity(self) -> str:
         """SHA-256 of the solver version and of every parameter that changes an answer."""
         parameters = {key: value for key, value in asdict(self).items() if key != "threads"}
-        text = json.dumps([SOLVER_VERSION, parameters], sort_keys=True, separators=(",", ":"))
+        text = json.dumps([SOLVER_VERSION, _canonical(parameters)], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @one_blas_thread()
     def simulate(self, design: Array, level: int, replicate: int = 0) -> Response:
         """Scattering parameters of a density; deterministic, ``replicate`` changes nothing."""
         density = self._density(design, level)
-        solutions = self._each_wavelength(lambda wavelength: self._forward(density, level, wavelength))
-        return self._response(solutions)
+        with self._lanes() as lanes:
+            s = lanes.each(lambda i: self._forward(density, level, self.wavelength_um[i]).scattering())
+        return self._response(np.stack(s, axis=1))
 
     @one_blas_thread()
     def vjp(self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0) -> tuple[Response, Array]:
         """Response and gradient with respect to the density; one factorisation a wavelength serves both."""
         density = self._density(design, level)
-        solutions = self._each_wavelength(lambda wavelength: self._forward(density, level, wavelength))
-        response = self._response(solutions)
-        given = resolve_cotangents(cotangents, response)
-        seed = self._seed(given, response)
-        tasks = dict(zip(self.wavelength_um, zip(solutions, seed.T, strict=True), strict=True))
-        gradients = self._each_wavelength(lambda wavelength: tasks[wavelength][0].gradient(tasks[wavelength][1]))
         scene = self.scene(level)
+        solutions: dict[int, Solution] = {}
+
+        def forward(i: int) -> Complex:
+            solutions[i] = self._forward(density, level, self.wavelength_um[i])
+            return solutions[i].scattering()
+
+        with self._lanes() as lanes:
+            try:
+                response = self._response(np.stack(lanes.each(forward), axis=1))
+                seed = self._seed(resolve_cotangents(cotangents, response), response)
+                gradients = lanes.each(lambda i: solutions[i].gradient(seed[:, i]))
+            finally:
+                lanes.each(lambda i: solutions.pop(i, None) is None)
         total = np.zeros(scene.grid.shape)
-        for solution, gradient in zip(solutions, gradients, strict=True):
-            total.ravel()[solution.system.condensed.cells] += gradient
+        for wavelength, gradient in zip(self.wavelength_um, gradients, strict=True):
+            total.ravel()[reduced_system(scene, wavelength).condensed.cells] += gradient
         gradient = scene.pull_back(total)
         if not np.isfinite(gradient).all():
             raise SimulationError("Expected a finite gradient. Got NaN or infinity; check the cotangents.")
@@ -151,12 +156,14 @@ class PortDevice:
         density = self._density(design, level)
         scene, source = self.scene(level), self._source
 
-        def solve(wavelength: float) -> Complex:
+        def solve(i: int) -> Complex:
+            wavelength = self.wavelength_um[i]
             loads = scene.port_vectors(wavelength)[source].w.reshape(-1, 1)
             unit_power = 2 * np.sqrt(2j * math.pi / wavelength)
             return unit_power * scene.solve_fully(density, wavelength, loads).reshape(scene.grid.shape)
 
-        values = np.stack(self._each_wavelength(solve))
+        with self._lanes() as lanes:
+            values = np.stack(lanes.each(solve))
         return Fields(
             scene.grid.x.centres_um,
             scene.grid.y.centres_um,
@@ -202,8 +209,7 @@ class PortDevice:
         load = system.condensed.loads[:, self._source]
         return Solution(system, factor, self._source, factor.solve(load))
 
-    def _response(self, solutions: list[Solution]) -> dict[str, Array]:
-        s = np.stack([solution.scattering() for solution in solutions], axis=1)
+    def _response(self, s: Complex) -> dict[str, Array]:
         if not np.isfinite(s).all():
             raise SimulationError("Expected finite scattering parameters. Got NaN or infinity.")
         power = np.abs(s) ** 2
@@ -219,12 +225,8 @@ class PortDevice:
             weight[self._source] = cotangents["reflection"].real
         return cotangents.get("s", 0.0) + 2 * weight * response["s"]
 
-    def _each_wavelength(self, task: Callable[[float], T]) -> list[T]:
-        workers = min(self.threads, os.cpu_count() or 1, len(self.wavelength_um))
-        if workers == 1:
-            return [task(wavelength) for wavelength in self.wavelength_um]
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(task, self.wavelength_um))
+    def _lanes(self) -> Lanes:
+        return Lanes(len(self.wavelength_um), self.threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,3 +250,12 @@ class Solution:
         """
         adjoint = self.factor.solve(self.system.condensed.loads @ np.conj(cotangent))
         return -self.system.mass * np.real(adjoint * self.field)
+
+
+def _canonical(value: Any) -> Any:
+    """Nested parameters with every number as a float, so that 2 and 2.0 are one device."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return value if isinstance(value, str) else float(value)

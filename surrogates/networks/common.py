@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+READOUT = 8
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
@@ -61,11 +63,11 @@ class WithCoordinates(nn.Module):
 
 
 class Readout(nn.Module):
-    """``b x c x h x w`` feature maps as ``b x n_features``: averages on a 4 x 4 grid (place matters), one layer."""
+    """``b x c x h x w`` feature maps as ``b x n_features``: averages on an 8 x 8 grid (place matters), a layer."""
 
     def __init__(self, channels: int, shape: tuple[int, int], n_features: int, activation: str) -> None:
         super().__init__()
-        cells = (min(4, shape[0]), min(4, shape[1]))
+        cells = (min(READOUT, shape[0]), min(READOUT, shape[1]))
         self.pool = AreaPool(shape, cells)
         self.linear = nn.Linear(channels * cells[0] * cells[1], n_features)
         self.activation = ACTIVATIONS[activation]()

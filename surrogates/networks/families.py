@@ -39,12 +39,12 @@ FAMILIES: dict[str, Family] = {
     "resnet": Family(
         ResNetTrunk,
         {"width": (8, 12, 16), "depth": (2, 3, 4), "resolution": (12, 16, 20), "activation": ("silu", "gelu")},
-        {"width": 12, "depth": 3, "resolution": 16, "activation": "silu"},
+        {"width": 12, "depth": 2, "resolution": 16, "activation": "silu"},
     ),
     "unet": Family(
         UNetTrunk,
         {"width": (8, 12, 16), "depth": (2, 3), "resolution": (16, 20, 25), "activation": ("silu", "gelu")},
-        {"width": 12, "depth": 3, "resolution": 20, "activation": "silu"},
+        {"width": 12, "depth": 2, "resolution": 20, "activation": "silu"},
     ),
     "fno": Family(
         FNOTrunk,
@@ -55,6 +55,6 @@ FAMILIES: dict[str, Family] = {
             "resolution": (16, 20, 25),
             "activation": ("silu", "gelu"),
         },
-        {"width": 12, "depth": 3, "modes": 6, "resolution": 20, "activation": "silu"},
+        {"width": 12, "depth": 2, "modes": 6, "resolution": 20, "activation": "silu"},
     ),
 }

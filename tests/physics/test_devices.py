@@ -96,6 +96,7 @@ def test_identity_changes_with_the_physics_alone():
     device = small()
     assert small().identity == device.identity == pickle.loads(pickle.dumps(device)).identity  # noqa: S301  our own bytes
     assert replace(device, threads=1).identity == device.identity
+    assert small(design_um=2).identity == small(design_um=2.0).identity
     others = [
         small(wavelength_um=(1.53,)),
         small(core_permittivity=12.2),

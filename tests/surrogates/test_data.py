@@ -104,8 +104,10 @@ def test_damaged_file(tmp_path, damage):
         path.write_text("nothing of the sort")
     else:
         middle = len(content) // 2
-        path.write_bytes(content[:middle] + bytes(255 - b for b in content[middle : middle + 200]) + content[middle + 200 :])
-    with pytest.raises(DataError, match="Dataset.save"):
+        path.write_bytes(
+            content[:middle] + bytes(255 - b for b in content[middle : middle + 200]) + content[middle + 200 :]
+        )
+    with pytest.raises(DataError, match=r"Dataset\.save"):
         Dataset.load(path)
 
 

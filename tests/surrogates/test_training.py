@@ -167,7 +167,7 @@ def test_new_output_units_leave_the_function_alone():
     old, new = (ResponseCodec.fit(data.levels[0].responses) for data in (first, second))
     network = SMALL.build(first.design_shape, old.n_outputs)
     state = {name: array.detach().numpy() for name, array in network.state_dict().items()}
-    design = torch.from_numpy(first.levels[0].designs).float()
+    design = torch.from_numpy(first.levels[0].designs.copy()).float()
     before = old.decode(network(design))
     load_state(network, with_output_units(state, old, new))
     torch.testing.assert_close(new.decode(network(design)), before)

@@ -57,7 +57,7 @@ def smooth_designs(rng: np.random.Generator, n: int) -> np.ndarray:
 def level_data(
     toy: Toy, *, runs: int, steps: int, seed: int, gradients: bool = True, first_group: int = 0
 ) -> LevelData:
-    """Samples along ``runs`` noisy ascents of |t_0|^2 - |t_1|^2, ``steps`` each, with that objective's gradients and others."""
+    """``steps`` samples along each of ``runs`` noisy ascents of |t_0|^2 - |t_1|^2, with that objective's gradients."""
     rng = np.random.default_rng(seed)
     designs = smooth_designs(rng, runs)
     blocks = []

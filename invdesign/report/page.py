@@ -1,0 +1,274 @@
+"""What the page's template is given, section by section; empty sections are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from invdesign.export import FeatureSizes
+from invdesign.figures.response import curves
+from invdesign.figures.search import trials_of
+from invdesign.figures.surrogate import number
+from invdesign.report.facts import Standing, compare, ended, overall_best, stand, versions
+from invdesign.result import DRIFT_TOLERANCE, Result
+from invdesign.targets import Target
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows of text; `numeric` columns are aligned right, `strong` rows stand out."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    strong: frozenset[int] = frozenset()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer in a line, its state ("good", "fair" or "poor"), sentences below, and key figures."""
+
+    title: str
+    state: str
+    sentences: tuple[str, ...]
+    figures: tuple[tuple[str, str, str], ...] = field(default=())
+
+
+def show(value: float | None, digits: int = 4) -> str:
+    """A number for people."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    return f"{value:.{digits}g}"
+
+
+def fixed(value: float, scale: str = "linear") -> str:
+    """A response value: three decimals, two significant digits where that would hide it, two decimals in dB."""
+    if scale == "db":
+        return f"{value:.2f} dB"
+    return f"{value:.3f}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.2g}"
+
+
+def headline(results: Sequence[Result], sizes: FeatureSizes | None) -> Headline:
+    """What a reader should know who reads nothing else."""
+    result = overall_best(results)
+    if result is None or result.best is None:
+        return Headline("No design could be verified", "poor", ("Every solve failed, or the budget ended too early.",))
+    best, check, problem = result.best, result.check, result.problem
+    confirmed = check is not None and check.converged and check.distance == 0
+    standings = stand(problem, best.responses)
+    if all(s.met is None for s in standings):
+        title, state = "Best verified design", "fair"
+    elif best.distance > 0:
+        title, state = f"Target not met: missed by {show(best.distance, 3)}", "poor"
+    elif confirmed or check is None:
+        title, state = "Target met", "good" if confirmed else "fair"
+    else:
+        title, state = "Target met, but not confirmed by the refined check", "fair"
+    grey = bool(np.any((best.design > 0) & (best.design < 1)))
+    how = "as it stands, grey pixels included (the GDSII file cuts them at 1/2)" if grey else "as it would be made"
+    cases = f", in {len(best.responses)} cases" if len(best.responses) > 1 else ""
+    sentences = [f"Found by “{result.strategy}” and verified at {problem.reference.name} {how}{cases}."]
+    if check is not None:
+        verdict = "converged" if check.converged else f"not converged, more than {DRIFT_TOLERANCE:g}"
+        there = (
+            "all targets are met there too" if check.distance == 0 else f"it misses by {show(check.distance, 3)} there"
+        )
+        sentences.append(
+            f"On the stricter solver {check.fidelity} the response moves by at most {show(check.drift, 2)} "
+            f"({verdict}); {there}."
+        )
+    else:
+        sentences.append("The result was not checked on a stricter solver.")
+    unfinished = [r.strategy for r in results if not ended(r)]
+    if unfinished:
+        sentences.append(f"Not finished yet: {', '.join(unfinished)}.")
+    return Headline(title, state, tuple(sentences), tuple(_key_figures(result, standings, sizes)))
+
+
+def _key_figures(
+    result: Result, standings: Sequence[Standing], sizes: FeatureSizes | None
+) -> list[tuple[str, str, str]]:
+    scales = [t.scale if isinstance(t, Target) else "linear" for t in result.problem.targets]
+    figures = [
+        (f"worst {s.name}", fixed(s.worst, scale), f"wanted {s.wanted}")
+        for s, scale in list(zip(standings, scales, strict=True))[:3]
+    ]
+    if result.check is not None:
+        figures.append(("drift on refinement", show(result.check.drift, 2), result.check.fidelity))
+    if sizes is not None and sizes.min_width_um is not None and sizes.min_spacing_um is not None:
+        figures.append(("smallest width", f"{1000 * sizes.min_width_um:.0f} nm", "of the structure"))
+        figures.append(("smallest spacing", f"{1000 * sizes.min_spacing_um:.0f} nm", "between structures"))
+    return figures
+
+
+def response_table(result: Result | None) -> Table | None:
+    """The best design's values, coordinate by coordinate, beside what is wanted and the refined check."""
+    if result is None or result.best is None:
+        return None
+    rows = []
+    for curve in curves(result.problem)[:12]:
+        values = curve.values(result.problem, result.best.response)
+        refined = None
+        if result.check is not None and curve.fits(result.problem, result.check.response):
+            refined = curve.values(result.problem, result.check.response)
+        unit = " µm" if curve.axis.endswith("_um") else ""
+        for nth, index in enumerate(curve.chosen):
+            low, high = (None if e is None else float(e[nth]) for e in (curve.lower, curve.upper))
+            inside = (low is None or values[index] >= low) and (high is None or values[index] <= high)
+            met = "–" if low is None and high is None else ("met" if inside else "missed")
+            limits = " and ".join(f"{sign} {edge:g}" for sign, edge in (("≥", low), ("≤", high)) if edge is not None)
+            rows.append(
+                (
+                    curve.title,
+                    curve.labels[index] if curve.labels else f"{curve.x[index]:g}{unit}",
+                    limits or str(curve.target.goal),
+                    fixed(float(values[index]), curve.target.scale),
+                    "–" if refined is None else fixed(float(refined[index]), curve.target.scale),
+                    met,
+                )
+            )
+    columns = ("quantity", "at", "wanted", "verified", "refined check", "")
+    return Table(columns, tuple(rows), frozenset({3, 4})) if rows else None
+
+
+def comparison_table(results: Sequence[Result]) -> Table:
+    """The strategies at equal total CPU seconds."""
+    comparison = compare(results)
+    names = next((row.standings for row in comparison.rows if row.standings), ())[:3]
+    head = ("strategy", "targets", "distance", *(f"worst {s.name}" for s in names))
+    columns = (*head, "CPU s used", "reference solves", "all solves", "verified designs")
+    rows = []
+    for row in comparison.rows:
+        best = row.best
+        worst = [fixed(s.worst) for s in row.standings[: len(names)]] or ["–"] * len(names)
+        rows.append(
+            (
+                row.strategy if row.ended else f"{row.strategy} (unfinished)",
+                "–" if best is None else ("met" if best.distance == 0 else "not met"),
+                "–" if best is None else show(best.distance),
+                *worst,
+                f"{row.cpu_seconds:.1f}",
+                str(row.reference_solves),
+                str(row.solves),
+                str(row.verified),
+            )
+        )
+    ranks = [row.best.rank if row.best else (np.inf, np.inf) for row in comparison.rows]
+    strong = frozenset({ranks.index(min(ranks))}) if len(rows) > 1 and min(ranks)[0] < np.inf else frozenset[int]()
+    equal = comparison.cpu_seconds
+    note = (
+        "Each strategy ran to its own end." if equal is None else f"Each with up to {show(equal)} CPU seconds in all."
+    )
+    note += " CPU seconds count everything: solves, gradients, training, search, verification."
+    return Table(columns, tuple(rows), frozenset(range(2, len(columns))), strong, note)
+
+
+def costs_table(results: Sequence[Result]) -> Table:
+    """CPU seconds by phase, a column a strategy."""
+    totals: dict[str, float] = {}
+    for result in results:
+        for phase, cpu_seconds in result.costs.cpu_seconds_by_phase.items():
+            totals[phase] = totals.get(phase, 0.0) + cpu_seconds
+    rows = [
+        (phase, *(f"{r.costs.cpu_seconds_by_phase.get(phase, 0.0):.2f}" for r in results))
+        for phase in sorted(totals, key=lambda p: -totals[p])
+    ]
+    rows.append(("total", *(f"{r.costs.cpu_seconds:.2f}" for r in results)))
+    columns = ("CPU seconds", *(r.strategy for r in results))
+    return Table(columns, tuple(rows), frozenset(range(1, len(columns))), frozenset({len(rows) - 1}))
+
+
+def training_table(results: Sequence[Result]) -> Table | None:
+    """One row a training of a network."""
+    keys = (
+        "samples",
+        "gradients",
+        "value_error",
+        "r2",
+        "gradient_cosine",
+        "coverage_90",
+        "interval_width",
+        "cpu_seconds",
+    )
+    rows = []
+    for result in results:
+        for content in result.noted("surrogate"):
+            values = [show(number(content, key), 3) for key in keys]
+            rows.append((result.strategy, str(content.get("level", "–")), *values))
+    columns = (
+        "strategy", "level", "samples", "gradients", "value error", "R²", "gradient cosine", "90 % coverage",
+        "interval width", "CPU s",
+    )  # fmt: skip
+    return Table(columns, tuple(rows), frozenset(range(2, len(columns)))) if rows else None
+
+
+def trials_table(results: Sequence[Result], most: int = 12) -> Table | None:
+    """The best trials of the searches."""
+    rows: list[tuple[str, ...]] = []
+    strong: set[int] = set()
+    for result in results:
+        for search in result.noted("search"):
+            trials = trials_of(search)
+            ordered = sorted(trials, key=lambda t: (t.get("state") != "complete", _finite(t)))
+            for trial in ordered[:most]:
+                if trial.get("number") is not None and trial.get("number") == search.get("best"):
+                    strong.add(len(rows))
+                cells = [str(trial.get(key, "–")) for key in ("number", "family", "describe")]
+                counted = trial.get("parameters")
+                rows.append(
+                    (
+                        *cells,
+                        f"{counted:,}" if isinstance(counted, int) else "–",
+                        str(trial.get("state", "–")),
+                        show(number(trial, "value")),
+                        show(number(trial, "cpu_seconds"), 3),
+                    )
+                )
+    columns = ("trial", "family", "architecture", "parameters", "state", "error", "CPU s")
+    return Table(columns, tuple(rows), frozenset({0, 3, 5, 6}), frozenset(strong)) if rows else None
+
+
+def _finite(trial: Any) -> float:
+    value = number(trial, "value")
+    return np.inf if value is None else value
+
+
+def gains_table(results: Sequence[Result], most: int = 12) -> Table | None:
+    """Small dictionaries of numbers that strategies leave under "gain"."""
+    notes = [content for result in results for content in result.noted("gain")]
+    keys = list(dict.fromkeys(str(k) for content in notes for k in content))
+    if not keys:
+        return None
+    shown = notes[-most:]
+    rows = [tuple(_cell(content.get(key)) for key in keys) for content in shown]
+    note = f"The last {most} of {len(notes)}." if len(notes) > most else ""
+    return Table(tuple(k.replace("_", " ") for k in keys), tuple(rows), frozenset(range(len(keys))), note=note)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return show(float(value))
+    return "–" if value is None else str(value)
+
+
+def provenance_table(results: Sequence[Result]) -> Table:
+    """Where the numbers come from."""
+    first = results[0]
+    facts = first.provenance
+    simulator = first.problem.simulator
+    rows = [
+        ("versions", versions(facts)),
+        ("Python", str(facts.get("python", "–"))),
+        ("machine", f"{facts.get('system', '')} {facts.get('machine', '')}".strip()),
+        ("simulator", f"{type(simulator).__name__}, identity {simulator.identity}"),
+        ("fidelities", ", ".join(f"{f.name} (cost {f.cost:.3g})" for f in simulator.fidelities)),
+    ]
+    if facts.get("store"):
+        rows.append(("store", str(facts["store"])))
+    for result in results:
+        rows.append((f"run “{result.strategy}”", f"{result.run}, seed {result.seed}"))
+    return Table(("", ""), tuple(rows))

@@ -1,0 +1,96 @@
+"""The figures of a report, those that there is something for."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from invdesign.figures import (
+    Picture,
+    convergence_figure,
+    design_figure,
+    fields_figure,
+    response_figure,
+    save,
+    search_figure,
+    surrogate_figure,
+)
+from invdesign.result import Result
+from physics.base import HasFields, SimulationError
+
+# A vector figure above this size is shown as its raster.
+MOST_SVG_BYTES = 1_500_000
+
+
+@dataclass(frozen=True)
+class Inlined:
+    """A figure as a page holds it."""
+
+    caption: str
+    alt: str
+    source: str
+    width: int
+
+
+def pictures(results: Sequence[Result], best: Result | None) -> Iterator[tuple[str, Picture]]:
+    """(section, picture) of everything there is to show."""
+    if best is not None and best.best is not None:
+        design = design_figure(best.problem, best.best.design)
+        if design is not None:
+            text = "The verified structure: dark is solid. Arrows mark the ports, orange where light enters."
+            yield "design", Picture("design", text, design)
+        if (picture := _fields(best)) is not None:
+            yield "fields", picture
+    drawn = (
+        (
+            "response",
+            "Best design of each strategy against the wanted band (green). Open markers: the same design on the "
+            "refined solver.",
+            response_figure(results),
+        ),
+        (
+            "convergence",
+            "Best verified design so far against the cost of everything: solves, gradients, training, verification.",
+            convergence_figure(results),
+        ),
+        (
+            "surrogate",
+            "The networks on designs they were not trained on, and along the run.",
+            surrogate_figure(results),
+        ),
+    )
+    for name, caption, figure in drawn:
+        if figure is not None:
+            yield name, Picture(name, caption, figure)
+    number = 0
+    for result in results:
+        for search in result.noted("search"):
+            if (figure := search_figure(search)) is not None:
+                number += 1
+                text = f"Validation curves of the trials ({result.strategy}); pruned ones are faint."
+                yield "search", Picture("search" if number == 1 else f"search-{number}", text, figure)
+
+
+def _fields(best: Result) -> Picture | None:
+    problem = best.problem
+    if best.best is None or not isinstance(problem.simulator, HasFields):
+        return None
+    try:
+        fields = problem.simulator.fields(best.best.design, problem.reference_level)
+    except SimulationError:
+        # The design's numbers are verified already; without its fields the report merely lacks a picture.
+        return None
+    figure = fields_figure(problem, fields)
+    text = f"Field magnitude in the best design at {problem.reference.name}, the structure in white outline."
+    return None if figure is None else Picture("fields", text, figure)
+
+
+def inlined(picture: Picture, folder: Path) -> Inlined:
+    """Saves the picture to the folder and gives it as a data URI."""
+    vector, raster = save(picture, folder)
+    # As an image, so that identifiers of several drawings cannot meet in one page.
+    path, kind = (vector, "svg+xml") if vector.stat().st_size <= MOST_SVG_BYTES else (raster, "png")
+    source = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return Inlined(picture.caption, picture.name, source, round(100 * picture.figure.get_figwidth()))

@@ -1,0 +1,214 @@
+"""The report is one self-contained page that says what the results say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import matplotlib
+import numpy as np
+import pytest
+
+from invdesign.budget import Budget
+from invdesign.export import read_gds
+from invdesign.figures import convergence_figure, design_figure, fields_figure, response_figure
+from invdesign.figures.style import SETTINGS
+from invdesign.problem import Problem
+from invdesign.report import write_report
+from invdesign.report.facts import compare, overall_best, stand
+from invdesign.report.page import comparison_table, headline, response_table
+from invdesign.run import run
+from invdesign.strategies import Adjoint, Drawn, Random
+from invdesign.targets import CustomTarget, Target
+from tests.invdesign.noted import some_results, toy_problem, with_notes
+
+
+class Page(HTMLParser):
+    """Tags, text and addresses of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words += data + " "
+
+
+@pytest.fixture(scope="module")
+def results():
+    return some_results()
+
+
+def test_report_is_self_contained(results, tmp_path):
+    path = write_report([with_notes(results[0]), *results[1:]], tmp_path / "report")
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.open == []
+    assert "script" not in page.tags
+    assert all(link.startswith("data:image/") or (path.parent / link).is_file() for link in page.links)
+    assert "http" not in re.sub(r"data:image/[^\"]*", "", path.read_text(encoding="utf-8"))
+    for heading in ("Response", "Design", "Strategies at equal cost", "Surrogate quality", "Architecture search",
+                    "Costs by phase", "Provenance"):  # fmt: skip
+        assert heading in page.words
+    names = {p.name for p in (path.parent / "figures").iterdir()}
+    stems = ("design", "fields", "response", "convergence", "surrogate", "search")
+    assert names == {f"{stem}.{ending}" for stem in stems for ending in ("png", "svg")}
+
+
+def test_report_leaves_out_what_is_absent(results, tmp_path):
+    page = Page(write_report(results, tmp_path).read_text(encoding="utf-8"))
+    assert "Surrogate" not in page.words
+    assert "Architecture" not in page.words
+    assert not (tmp_path / "figures" / "search.svg").exists()
+
+
+def test_report_states_the_verified_best(results, tmp_path):
+    best = overall_best(results)
+    assert best is not None and best.best is not None and best.check is not None
+    page = Page(write_report(results, tmp_path).read_text(encoding="utf-8"))
+    assert best.strategy in page.words
+    assert best.check.fidelity in page.words
+    assert np.array_equal(np.load(tmp_path / "design.npy"), best.best.design)
+    made = read_gds(tmp_path / "design.gds", (12, 12), 0.1, origin_um=(-0.6, -0.6))
+    assert np.array_equal(made, best.best.design > 0.5)
+    for run_key in (r.run for r in results):
+        assert run_key in page.words
+
+
+def test_report_of_nothing_verified(tmp_path):
+    problem = toy_problem()
+    result = run(
+        replace(problem, simulator=replace(problem.simulator, fault="nan")), Random(designs=2), budget=Budget(solves=4)
+    )
+    page = Page(write_report([result], tmp_path).read_text(encoding="utf-8"))
+    assert "No design could be verified" in page.words
+    assert not (tmp_path / "design.gds").exists()
+    with pytest.raises(ValueError, match="at least one result"):
+        write_report([], tmp_path)
+
+
+def test_names_are_escaped(results, tmp_path):
+    text = write_report([replace(results[0], strategy="<b>bold</b>")], tmp_path).read_text(encoding="utf-8")
+    assert "<b>bold" not in text
+    assert "&lt;b&gt;bold" in text
+
+
+def test_equal_results_give_equal_figures(results, tmp_path):
+    for folder in ("a", "b"):
+        write_report(results, tmp_path / folder)
+    for path in sorted((tmp_path / "a").rglob("*.svg")):
+        assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_figures_leave_no_global_state(results):
+    before = dict(matplotlib.rcParams)
+    assert convergence_figure(results) is not None and response_figure(results) is not None
+    assert dict(matplotlib.rcParams) == before
+    assert any(matplotlib.rcParams[key] != value for key, value in SETTINGS.items())
+    assert "matplotlib.pyplot" not in str(convergence_figure(results).canvas.manager)
+
+
+def test_figures_without_anything_to_show(results):
+    empty = replace(results[0], candidates=(), check=None)
+    assert convergence_figure([empty]) is None
+    assert response_figure([empty]) is None
+    assert design_figure(results[0].problem, np.zeros(5)) is None
+    fields = results[0].problem.simulator.fields(np.ones((12, 12)), 1)
+    assert fields_figure(results[0].problem, replace(fields, values={})) is None
+
+
+@pytest.mark.parametrize("fates", [("met", "good"), ("unconfirmed", "fair"), ("missed", "poor")])
+def test_headline_tells_met_from_missed(results, fates):
+    fate, state = fates
+    result = next(r for r in results if r.check is not None)
+    distance = 0.2 if fate == "missed" else 0.0
+    candidate = replace(result.best, distance=distance)
+    check = replace(result.check, drift=0.5 if fate == "unconfirmed" else 0.001, distance=distance)
+    told = headline([replace(result, candidates=(candidate,), check=check)], None)
+    assert told.state == state
+    assert ("not" in told.title) == (fate != "met")
+
+
+def test_comparison_is_at_equal_cost(results):
+    early, late = (
+        replace(results[0].best, cpu_seconds=1.0, distance=0.5),
+        replace(results[0].best, cpu_seconds=9.0, distance=0.1),
+    )
+    spent = results[2].notes
+    assert any(note.kind == "budget spent" for note in spent)
+    costs = results[0].costs
+    slow = replace(results[0], candidates=(early, late), notes=spent, costs=replace(costs, cpu_seconds=10.0))
+    fast = replace(results[0], candidates=(early,), notes=spent, costs=replace(costs, cpu_seconds=5.0))
+    compared = compare([slow, fast])
+    assert compared.cpu_seconds == 5.0
+    assert [row.best for row in compared.rows] == [early, early]
+    # One that ended by itself is granted what the others spent, and does not cut them short.
+    done = replace(fast, notes=())
+    compared = compare([slow, done])
+    assert compared.cpu_seconds == 10.0
+    assert compared.rows[0].best == late
+    assert compare([replace(slow, notes=()), done]).cpu_seconds is None
+    assert comparison_table([slow, done]).strong == {0}
+
+
+def test_worst_value_is_over_all_cases(results):
+    best = results[0].best
+    transmission = stand(results[0].problem, best.responses)[0]
+    assert transmission.name == "transmission out"
+    assert transmission.worst == min(r["transmission"].min() for r in best.responses.values())
+    assert transmission.met == (transmission.worst >= 0.12)
+    magnitude = stand(results[0].problem, best.responses)[1]
+    assert magnitude.worst == pytest.approx(max(np.abs(r["s"][0]).max() for r in best.responses.values()))
+
+
+def test_response_table_has_the_verified_values(results):
+    table = response_table(results[0])
+    assert table is not None
+    shown = [float(row[3]) for row in table.rows if row[0].startswith("transmission")]
+    assert shown == pytest.approx(list(results[0].best.response["transmission"][0]), abs=6e-4)
+
+
+def small(response):
+    return response["transmission"].mean((-1, -2))
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        [CustomTarget(small, tolerance=0.5)],
+        [Target("transmission", goal="maximize")],
+        [Target("transmission", at={"wavelength_um": 1.5}, lower=-9, upper=-3, scale="db")],
+        [
+            Target("transmission", at={"wavelength_um": 1.5}, lower=0.2),
+            Target("transmission", at={"wavelength_um": 1.6}, upper=0.1),
+        ],
+    ],
+    ids=["custom", "goal", "decibel", "demultiplexer"],
+)
+def test_report_of_other_targets(targets, tmp_path):
+    problem: Problem = toy_problem(targets=targets)
+    result = run(problem, Adjoint(starts=1, evaluations=3), budget=Budget(solves=30))
+    page = Page(write_report([result], tmp_path).read_text(encoding="utf-8"))
+    assert "Verified" in page.words or "verified" in page.words
+    standings = stand(problem, result.best.responses)
+    assert len({s.name for s in standings}) == len(targets)
+
+
+def test_report_of_a_grey_drawing_says_so():
+    grey = np.full((12, 12), 0.4)
+    result = run(toy_problem(), Drawn(grey), budget=Budget(solves=5))
+    assert "grey" in headline([result], None).sentences[0]
