@@ -9,7 +9,7 @@ PIP_ARGS ?=
 .PHONY: demo test test-all setup lint types format clean
 
 demo: $(READY)
-	$(BIN)/python -m examples.demo --out runs/demo
+	$(BIN)/invdesign run examples/waveguide_bend.py --out runs/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest

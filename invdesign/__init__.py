@@ -1,1 +1,55 @@
-"""."""
+"""invdesign: from a target response to a verified structure."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from invdesign.budget import Budget
+from invdesign.evaluator import Candidate, Evaluator, Record
+from invdesign.executors import InProcess, Processes
+from invdesign.problem import Problem, Scenario
+from invdesign.result import Result
+from invdesign.run import Strategy, run
+from invdesign.space import DensitySpace, DesignSpace
+from invdesign.store import Store, StoreError
+from invdesign.strategies import Adjoint, Drawn, Hybrid, Random, Surrogate, low_fidelity
+from invdesign.targets import CustomTarget, Target
+from surrogates import fixed, search
+
+# Lower case, so that a script reads `run(problem, hybrid(...), ...)`; each call gives a frozen value.
+adjoint = Adjoint
+drawn = Drawn
+hybrid = Hybrid
+random_designs = Random
+surrogate = Surrogate
+
+try:
+    __version__ = version("invdesign")
+except PackageNotFoundError:
+    __version__ = "0+unknown"
+
+__all__ = [
+    "Budget",
+    "Candidate",
+    "CustomTarget",
+    "DensitySpace",
+    "DesignSpace",
+    "Evaluator",
+    "InProcess",
+    "Problem",
+    "Processes",
+    "Record",
+    "Result",
+    "Scenario",
+    "Store",
+    "StoreError",
+    "Strategy",
+    "Target",
+    "adjoint",
+    "drawn",
+    "fixed",
+    "hybrid",
+    "low_fidelity",
+    "random_designs",
+    "run",
+    "search",
+    "surrogate",
+]

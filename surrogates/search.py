@@ -139,7 +139,7 @@ def search(
     objective: str = "both",
     members: int = 4,
     config: TrainingConfig | None = None,
-    max_parameters: int = 300_000,
+    max_parameters: int = 500_000,
     max_latency_ms: float | None = None,
     held_out: float = HELD_OUT,
     min_epochs: int = 3,

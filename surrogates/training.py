@@ -48,8 +48,8 @@ class TrainingConfig:
         device: ``auto``, ``cpu``, ``cuda``, ...
     """
 
-    epochs: int = 60
-    pretraining_epochs: int = 30
+    epochs: int = 40
+    pretraining_epochs: int = 20
     batch_size: int = 16
     learning_rate: float = 4e-3
     weight_decay: float = 1e-3

@@ -49,7 +49,7 @@ def fields_figure(problem: Problem, fields: Fields, component: str | None = None
     layout = layout_of(problem)
     count = len(fields.wavelength_um)
     chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_FIELDS)).round().astype(int))
-    figure, panels = new_figure(1.2 + 3.1 * len(chosen), 3.5, 1, len(chosen), sharey=True)
+    figure, panels = new_figure(1.6 + 3.0 * len(chosen), 3.7, 1, len(chosen), images=True)
     values = np.abs(fields.values[component][chosen])
     x, y = np.asarray(fields.x_um), np.asarray(fields.y_um)
     around = SURROUND if layout.ports else 0.0

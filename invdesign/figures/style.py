@@ -94,11 +94,11 @@ def marker(index: int) -> str:
 
 
 def new_figure(
-    width: float, height: float, rows: int = 1, columns: int = 1, *, sharey: bool = False
+    width: float, height: float, rows: int = 1, columns: int = 1, *, images: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `rows x columns` axes, row by row, that belongs to no global state."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    """A figure of `rows x columns` axes, row by row, that belongs to no global state; images share their y axis."""
+    figure = Figure(figsize=(width, height), layout="compressed" if images else "constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=images)
     return figure, list(axes.ravel())
 
 

@@ -35,13 +35,12 @@ def surrogate_figure(results: Sequence[Result]) -> Figure | None:
     trainings, steps = noted(results, "surrogate"), noted(results, "step")
     panels: list[Callable[[Axes], None]] = []
     if trainings:
-        last = trainings[-1].content
         bars = [
             ("value_error", "Value error on held-out designs", "normalised RMSE, lower is better"),
             ("gradient_cosine", "Gradient cosine on held-out designs", "against the adjoint, 1 is perfect"),
         ]
         for key, title, axis in bars:
-            if heights := _with_baselines(last, key):
+            if heights := _latest(trainings, key):
                 panels.append(lambda axes, h=heights, t=title, a=axis: _bars(axes, h, t, a))  # type: ignore[misc]
     pairs = [(n, number(n.content, "predicted"), number(n.content, "actual")) for n in steps]
     complete = [(n, p, a) for n, p, a in pairs if p is not None and a is not None]
@@ -59,6 +58,12 @@ def surrogate_figure(results: Sequence[Result]) -> Figure | None:
     for spare in axes[len(panels) :]:
         spare.remove()
     return figure
+
+
+def _latest(trainings: Sequence[Note], key: str) -> dict[str, float]:
+    """Heights of the last training that measured this."""
+    measured = [note.content for note in trainings if number(note.content, key) is not None]
+    return _with_baselines(measured[-1], key) if measured else {}
 
 
 def _with_baselines(content: Mapping[str, Any], key: str) -> dict[str, float]:

@@ -148,7 +148,7 @@ def comparison_table(results: Sequence[Result]) -> Table:
         rows.append(
             (
                 row.strategy if row.ended else f"{row.strategy} (unfinished)",
-                "–" if best is None else ("met" if best.distance == 0 else "not met"),
+                "none verified yet" if best is None else ("met" if best.distance == 0 else "not met"),
                 "–" if best is None else show(best.distance),
                 *worst,
                 f"{row.cpu_seconds:.1f}",
@@ -160,9 +160,8 @@ def comparison_table(results: Sequence[Result]) -> Table:
     ranks = [row.best.rank if row.best else (np.inf, np.inf) for row in comparison.rows]
     strong = frozenset({ranks.index(min(ranks))}) if len(rows) > 1 and min(ranks)[0] < np.inf else frozenset[int]()
     equal = comparison.cpu_seconds
-    note = (
-        "Each strategy ran to its own end." if equal is None else f"Each with up to {show(equal)} CPU seconds in all."
-    )
+    limit = "ran to its own end" if equal is None else f"with up to {show(equal)} CPU seconds in all"
+    note = f"Each {limit}."
     note += " CPU seconds count everything: solves, gradients, training, search, verification."
     return Table(columns, tuple(rows), frozenset(range(2, len(columns))), strong, note)
 
@@ -239,7 +238,7 @@ def _finite(trial: Any) -> float:
 
 def gains_table(results: Sequence[Result], most: int = 12) -> Table | None:
     """Small dictionaries of numbers that strategies leave under "gain"."""
-    notes = [content for result in results for content in result.noted("gain")]
+    notes = [content for result in results for content in result.noted("gain") if content]
     keys = list(dict.fromkeys(str(k) for content in notes for k in content))
     if not keys:
         return None

@@ -1,9 +1,9 @@
 """Design loops: each is plain sequential code that asks only the evaluator."""
 
-from invdesign.strategies.adjoint import Adjoint
+from invdesign.strategies.adjoint import Adjoint, low_fidelity
 from invdesign.strategies.drawn import Drawn
 from invdesign.strategies.hybrid import Hybrid
-from invdesign.strategies.random import Random
-from invdesign.strategies.surrogate import Surrogate
+from invdesign.strategies.network import Surrogate
+from invdesign.strategies.random_designs import Random
 
-__all__ = ["Adjoint", "Drawn", "Hybrid", "Random", "Surrogate"]
+__all__ = ["Adjoint", "Drawn", "Hybrid", "Random", "Surrogate", "low_fidelity"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,11 @@ class Adjoint:
             )
             verify(problem, evaluator, theta, f"start {number}, sharpness {beta:g}")
         return theta
+
+
+def low_fidelity(**settings: Any) -> Adjoint:
+    """`Adjoint` on the cheapest fidelity alone, verified at the reference; takes the settings of `Adjoint`."""
+    return Adjoint(**({"level": 0, "name": "low fidelity"} | settings))
 
 
 def solve(problem: Problem, evaluator: Evaluator, theta: Vector, level: int) -> tuple[float, Vector]:

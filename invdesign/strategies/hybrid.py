@@ -22,7 +22,7 @@ from invdesign.strategies.steps import (
     StepModel,
     corrected_step,
 )
-from invdesign.strategies.surrogate import sample
+from invdesign.strategies.network import sample
 from physics.base import Array
 from surrogates.choice import ArchitectureChoice
 from surrogates.search import search
@@ -187,8 +187,8 @@ class _Run:
         """Trust-region steps at one sharpness; gives the best theta, verified."""
         hybrid, label = self.hybrid, f"start {number}, sharpness {beta:g}"
         self.evaluator.stage = label
-        centre = self._ask(problem, theta)
-        radius, stalled = hybrid.radius, 0
+        centre, stalled = self._ask(problem, theta), 0
+        radii = dict.fromkeys(self.gains, hybrid.radius)
         for _ in range(hybrid.steps - 1):
             if self.learns and self.fresh >= hybrid.retrain:
                 self.learner.learn()
@@ -196,7 +196,7 @@ class _Run:
                 self.evaluator.stage = label
             before = self.evaluator.meter.cpu_seconds
             name = self._choose()
-            model = self._model(problem, name)
+            radius, model = radii[name], self._model(problem, name)
             step = self._step(problem, model, centre, radius)
             if step.predicted <= 0:
                 break
@@ -214,12 +214,13 @@ class _Run:
                 cosines=self._cosines(problem, model, step, centre),
                 cpu_seconds=self.evaluator.meter.cpu_seconds - before,
             )
-            radius = min(0.5, 2 * radius) if ratio > 0.7 else radius if ratio > 0.25 else radius / 3
+            # Each model has a box of its own: one that errs must not hold back the other.
+            radii[name] = min(0.5, 2 * radius) if ratio > 0.7 else radius if ratio > 0.25 else radius / 3
             stalled = 0 if actual > 1e-3 * abs(centre.loss) else stalled + 1
             if actual > 0:
                 centre = point
                 self.evaluator.proposal = np.asarray(centre.theta)
-            if stalled >= 3 or radius < 1e-3:
+            if stalled >= 4 or max(radii.values()) < 1e-3:
                 break
         verify(self.problem, self.evaluator, np.asarray(centre.theta), label)
         return np.asarray(centre.theta)

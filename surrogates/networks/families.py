@@ -38,7 +38,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "resnet": Family(
         ResNetTrunk,
-        {"width": (8, 12, 16), "depth": (2, 3, 4), "resolution": (12, 16, 20), "activation": ("silu", "gelu")},
+        {"width": (8, 12), "depth": (2, 3), "resolution": (12, 16, 20), "activation": ("silu", "gelu")},
         {"width": 12, "depth": 2, "resolution": 16, "activation": "silu"},
     ),
     "unet": Family(
@@ -49,10 +49,10 @@ FAMILIES: dict[str, Family] = {
     "fno": Family(
         FNOTrunk,
         {
-            "width": (8, 12, 16),
-            "depth": (2, 3, 4),
+            "width": (8, 12),
+            "depth": (2, 3),
             "modes": (4, 6, 8),
-            "resolution": (16, 20, 25),
+            "resolution": (16, 20),
             "activation": ("silu", "gelu"),
         },
         {"width": 12, "depth": 2, "modes": 6, "resolution": 20, "activation": "silu"},

@@ -13,7 +13,7 @@ from invdesign.problem import Problem, Scenario
 from invdesign.result import Result
 from invdesign.run import run
 from invdesign.space import DensitySpace
-from invdesign.strategies import Adjoint, Drawn, Random
+from invdesign.strategies import Adjoint, Drawn, RandomDesigns
 from invdesign.targets import Target
 from physics.base import Array, Fields
 from tests.invdesign.toy import Toy
@@ -52,20 +52,16 @@ class ToyWithFields(Toy):
 
 def toy_problem(simulator: Toy | None = None, **changes: Any) -> Problem:
     """A problem with a band, a corner and a complex quantity."""
-    return Problem(
-        DensitySpace((12, 12), pixel_um=0.1, filter_radius_um=0.2),
-        simulator or ToyWithFields(),
-        changes.pop(
-            "targets", [Target("transmission", at={"port": "out"}, lower=0.12), Target("s", {"port": "in"}, upper=0.9)]
-        ),
-        **changes,
-    )
+    band, magnitude = Target("transmission", at={"port": "out"}, lower=0.12), Target("s", {"port": "in"}, upper=0.9)
+    targets = changes.pop("targets", [band, magnitude])
+    space = DensitySpace((12, 12), pixel_um=0.1, filter_radius_um=0.2)
+    return Problem(space, simulator or ToyWithFields(), targets, **changes)
 
 
 def some_results(store: str = ":memory:") -> list[Result]:
     """Short runs of three strategies, without notes of networks."""
     problem = toy_problem(scenarios=[Scenario("eroded", erosion=0.1)])
-    strategies = (Adjoint(starts=1, evaluations=6), Drawn(np.ones((12, 12))), Random())
+    strategies = (Adjoint(starts=1, evaluations=6), Drawn(np.ones((12, 12))), RandomDesigns())
     return [run(problem, s, budget=Budget(solves=60), store=store) for s in strategies]
 
 

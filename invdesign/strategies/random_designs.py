@@ -17,7 +17,7 @@ class Random:
     """Smooth random densities, binarised and verified until the budget is spent (or `designs` are)."""
 
     designs: int | None = None
-    name: str = "random"
+    name: str = "random designs"
 
     def __call__(self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator) -> None:
         """Runs the strategy."""

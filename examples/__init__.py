@@ -1,0 +1,1 @@
+"""Runnable stories: each file defines a problem and strategies, and `invdesign run FILE` runs them."""
