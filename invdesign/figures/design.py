@@ -110,5 +110,5 @@ def _ports(axes: Axes, layout: Layout) -> None:
         axes.annotate("", xy=tuple(end), xytext=tuple(start), zorder=4, arrowprops=style)
         # The name stands beside the arrow, clear of the guide.
         sideways = 0.35 * (layout.x_um[1] - layout.x_um[0]) * np.array([abs(port.outward[1]), abs(port.outward[0])])
-        place = (near + far) / 2 + 0.55 * sideways
+        place = (near + far) / 2 + 0.75 * sideways
         axes.text(place[0], place[1], port.name, color=INK, ha="center", va="center", fontsize=10, zorder=5)

@@ -49,6 +49,8 @@ SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "lines.markersize": 6,
     "figure.dpi": 100,
+    "figure.constrained_layout.hspace": 0.08,
+    "figure.constrained_layout.wspace": 0.05,
     "savefig.dpi": 200,
     "savefig.facecolor": "white",
     # Equal figures become equal files.

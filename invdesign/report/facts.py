@@ -116,9 +116,8 @@ def _standing(target: AnyTarget, fidelity: Fidelity, responses: Sequence[Respons
         met = None if not any(edges) else all(float(target.distance(t, fidelity)) == 0 for t in tensors)
         names, region = place_of(target, fidelity)
         limits = wanted(target, fidelity)
-        name, text = (
-            (names, f"{limits} over {region}" if region else limits) if brief else (f"{names}, {region}", limits)
-        )
+        where = f" {'over' if '–' in region else 'at'} {region}" if region else ""
+        name, text = (names, limits + where) if brief else (names + where, limits)
         return Standing(name, text, _worst(target, values), met)
     losses = [float(target.loss(t, fidelity)) for t in tensors]
     tolerance = target.tolerance if isinstance(target, CustomTarget) else None

@@ -106,10 +106,14 @@ class Learner:
 
     @property
     def spread_scale(self) -> float:
-        """Calibrated factor on the networks' disagreement."""
+        """Calibrated factor on the networks' disagreement, at least 1.
+
+        A calibration may explain the held-out errors by a constant residual alone and set the factor to 0; but a
+        constant does not tell a step to trust from one to doubt.
+        """
         if self.ensemble is None:
             return 1.0
-        return float(self.ensemble.fitted[self.level].calibration.member_scale)
+        return max(1.0, float(self.ensemble.fitted[self.level].calibration.member_scale))
 
 
 def _finite(value: float) -> float | None:

@@ -13,7 +13,7 @@ from invdesign.problem import Problem, Scenario
 from invdesign.result import Result
 from invdesign.run import run
 from invdesign.space import DensitySpace
-from invdesign.strategies import Adjoint, Drawn, RandomDesigns
+from invdesign.strategies import Adjoint, Drawn, Random
 from invdesign.targets import Target
 from physics.base import Array, Fields
 from tests.invdesign.toy import Toy
@@ -61,7 +61,7 @@ def toy_problem(simulator: Toy | None = None, **changes: Any) -> Problem:
 def some_results(store: str = ":memory:") -> list[Result]:
     """Short runs of three strategies, without notes of networks."""
     problem = toy_problem(scenarios=[Scenario("eroded", erosion=0.1)])
-    strategies = (Adjoint(starts=1, evaluations=6), Drawn(np.ones((12, 12))), RandomDesigns())
+    strategies = (Adjoint(starts=1, evaluations=6), Drawn(np.ones((12, 12))), Random())
     return [run(problem, s, budget=Budget(solves=60), store=store) for s in strategies]
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 HEAD = """
 from invdesign.budget import Budget
 from invdesign.problem import Problem
-from invdesign.strategies import Adjoint, Drawn, RandomDesigns
+from invdesign.strategies import Adjoint, Drawn, Random
 from invdesign.targets import CustomTarget, Target
 from tests.invdesign.noted import ToyWithFields, toy_problem
 """
@@ -30,7 +30,7 @@ EXPERIMENT = (
     HEAD
     + """
 problem = toy_problem()
-strategies = {"descent": Adjoint(starts=1, evaluations=4), "chance": RandomDesigns()}
+strategies = {"descent": Adjoint(starts=1, evaluations=4), "chance": Random()}
 budget = Budget(solves=40)
 seed = 3
 """
@@ -160,8 +160,8 @@ WRONG = {
     "no budget": (EXPERIMENT.replace("budget =", "money ="), "define `budget`"),
     "wrong seed": (EXPERIMENT.replace("seed = 3", "seed = 'x'"), "integer >= 0"),
     "no strategy": (EXPERIMENT.replace("strategies =", "others ="), "or one `strategy`"),
-    "class": (EXPERIMENT.replace('"chance": RandomDesigns()', '"chance": RandomDesigns'), "write RandomDesigns()"),
-    "not callable": (EXPERIMENT.replace('"chance": RandomDesigns()', '"chance": 5'), "callable"),
+    "class": (EXPERIMENT.replace('"chance": Random()', '"chance": Random'), "write Random()"),
+    "not callable": (EXPERIMENT.replace('"chance": Random()', '"chance": 5'), "callable"),
     "wrong shape": (EXPERIMENT.replace("toy_problem()", "toy_problem(ToyWithFields((5, 5)))"), "shape (5, 5)"),
 }
 

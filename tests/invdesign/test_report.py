@@ -19,7 +19,7 @@ from invdesign.report import write_report
 from invdesign.report.facts import compare, overall_best, stand
 from invdesign.report.page import comparison_table, headline, response_table
 from invdesign.run import run
-from invdesign.strategies import Adjoint, Drawn, RandomDesigns
+from invdesign.strategies import Adjoint, Drawn, Random
 from invdesign.targets import CustomTarget, Target
 from tests.invdesign.noted import ToyWithFields, some_results, toy_problem, with_notes
 
@@ -91,7 +91,7 @@ def test_report_states_the_verified_best(results, tmp_path):
 
 def test_report_of_nothing_verified(tmp_path):
     broken = toy_problem(ToyWithFields(fault="nan"))
-    result = run(broken, RandomDesigns(designs=2), budget=Budget(solves=4))
+    result = run(broken, Random(designs=2), budget=Budget(solves=4))
     page = Page(write_report([result], tmp_path).read_text(encoding="utf-8"))
     assert "No design could be verified" in page.words
     assert not (tmp_path / "design.gds").exists()

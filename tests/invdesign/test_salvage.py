@@ -13,7 +13,7 @@ from invdesign.carving import carve
 from invdesign.run import run
 from invdesign.salvage import TABLES, salvage
 from invdesign.store import Store, StoreError
-from invdesign.strategies import Adjoint, RandomDesigns
+from invdesign.strategies import Adjoint, Random
 from tests.invdesign.noted import toy_problem
 
 BUDGET = Budget(solves=120)
@@ -22,7 +22,7 @@ BUDGET = Budget(solves=120)
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("sound") / "store.db"
-    for strategy in (Adjoint(evaluations=8), RandomDesigns()):
+    for strategy in (Adjoint(evaluations=8), Random()):
         run(toy_problem(), strategy, budget=BUDGET, store=path)
     with Store(path) as store:
         big = {"weights": np.random.default_rng(0).random(40_000)}
@@ -92,7 +92,7 @@ def test_damaged_store_keeps_what_can_be_read(sound, kind, tmp_path):
     least = 0.25 if kind in ("truncated", "cut within a page") else 0.6
     assert len(kept["evaluations"]) >= least * len(expected["evaluations"])
     # The new store is a sound one, and a run goes on from it.
-    result = run(toy_problem(), RandomDesigns(), budget=BUDGET, store=tmp_path / "new.db")
+    result = run(toy_problem(), Random(), budget=BUDGET, store=tmp_path / "new.db")
     assert result.costs.solves == 120
 
 
