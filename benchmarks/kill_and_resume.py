@@ -27,7 +27,7 @@ from invdesign import Budget, DensitySpace, Problem, Target, hybrid, search
 from physics.devices import waveguide_bend
 from surrogates import TrainingConfig
 
-simulator = waveguide_bend(wavelength_um=(1.53, 1.57), design_um=1.2, width_um=0.4, cells_um=(0.06, 0.04))
+simulator = waveguide_bend(wavelength_um=(1.53, 1.57), design_um=1.2, width_um=0.4, cells_um=(0.05, 0.04))
 problem = Problem(
     DensitySpace(simulator.design_shape, symmetry="diagonal"),
     simulator,

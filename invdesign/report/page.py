@@ -162,7 +162,10 @@ def comparison_table(results: Sequence[Result]) -> Table:
     equal = comparison.cpu_seconds
     limit = "ran to its own end" if equal is None else f"with up to {show(equal)} CPU seconds in all"
     note = f"Each {limit}."
-    note += " CPU seconds count everything: solves, gradients, training, search, verification."
+    note += (
+        " CPU seconds count everything: solves, gradients, training, search, verification. The last "
+        "verification and the refined check are counted, but not cut off."
+    )
     return Table(columns, tuple(rows), frozenset(range(2, len(columns))), strong, note)
 
 
