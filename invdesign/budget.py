@@ -34,12 +34,21 @@ class Budget:
 
 @dataclass
 class Meter:
-    """What a run has cost so far."""
+    """What a run has cost so far.
+
+    A solver's one-off set-up (see `physics.base.HasSetup`) is counted apart: it is shared by all runs of a process, so
+    whoever came first would pay for the others.
+    """
 
     budget: Budget
-    cpu_seconds_by_phase: Counter[str] = field(default_factory=Counter)
+    cpu_seconds_by_phase: dict[str, float] = field(default_factory=dict)
     solves_by_level: Counter[int] = field(default_factory=Counter)
     reference_level: int = 0
+    setup_cpu_seconds: float = 0.0
+
+    def charge(self, phase: str, cpu_seconds: float) -> None:
+        """Adds CPU seconds to a phase."""
+        self.cpu_seconds_by_phase[phase] = self.cpu_seconds_by_phase.get(phase, 0.0) + cpu_seconds
 
     @property
     def cpu_seconds(self) -> float:

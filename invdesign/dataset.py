@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from invdesign.evaluator import Record
+from physics.base import Array
 from surrogates.data import Dataset, LevelData
 
 
@@ -32,29 +33,29 @@ def dataset(records: Sequence[Record], identity: str) -> Dataset:
 def _level(records: Sequence[Record]) -> LevelData:
     rows: dict[str, int] = {}
     unique: list[Record] = []
-    pairs: list[tuple[int, Record]] = []
+    pairs: list[tuple[int, Record, Array]] = []
     for record in records:
         if record.key not in rows:
             rows[record.key] = len(unique)
             unique.append(record)
         if record.gradient is not None:
-            pairs.append((rows[record.key], record))
+            pairs.append((rows[record.key], record, record.gradient))
     names = list(unique[0].response or {})
     responses = {name: np.stack([(r.response or {})[name] for r in unique]) for name in names}
     # Numbers below zero cannot meet a path's, which count from 1.
     groups = [r.group or -1 - index for index, r in enumerate(unique)]
     shape = unique[0].design.shape
     cotangents = {
-        name: np.stack([(r.cotangents or {}).get(name, np.zeros_like(responses[name][0])) for _, r in pairs])
+        name: np.stack([(r.cotangents or {}).get(name, np.zeros_like(responses[name][0])) for _, r, _ in pairs])
         for name in names
         if pairs
     }
-    gradients = np.stack([r.gradient for _, r in pairs]) if pairs else np.zeros((0, *shape))
+    gradients = np.stack([gradient for _, _, gradient in pairs]) if pairs else np.zeros((0, *shape))
     return LevelData(
         designs=np.stack([r.design for r in unique]),
         responses=responses,
         groups=np.array(groups, dtype=np.int64),
-        gradient_rows=np.array([row for row, _ in pairs], dtype=np.int64),
+        gradient_rows=np.array([row for row, _, _ in pairs], dtype=np.int64),
         cotangents=cotangents,
         gradients=gradients,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pickle import PicklingError
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from invdesign.executors import InProcess
 from invdesign.ledger import Ledger
 from invdesign.store import Store, StoredEvaluation, evaluation_key
 from invdesign.work import Outcome, Task, execute
-from physics.base import Array, Cotangents, resolve_cotangents
+from physics.base import Array, HasSetup, resolve_cotangents
 
 # A crash or a time-out may be the machine's fault: on resume it is asked again, up to this many times.
 RETRIES = 2
@@ -142,7 +143,8 @@ class Evaluator:
             "cpu_seconds": candidate.cpu_seconds,
             "reference_solves": candidate.reference_solves,
         }
-        self.store.add_candidate(self.ledger.run, len(self.candidates), row)
+        if not self.replay_only:
+            self.store.add_candidate(self.ledger.run, len(self.candidates), row)
         self.candidates.append(candidate)
         self.observer(self)
 
@@ -191,7 +193,7 @@ class Evaluator:
         rounded = [_in_store_precision(task) for task in admitted]
         keys = [evaluation_key(t.simulator.identity, t.level, t.replicate, t.design) for t in rounded]
         found = [self._find(key, task) for key, task in zip(keys, rounded, strict=True)]
-        missing = {}
+        missing: dict[tuple[str, bool], Task] = {}
         for key, task, record in zip(keys, rounded, found, strict=True):
             if record is None:
                 missing.setdefault((key, task.cotangents is not None), task)
@@ -263,6 +265,7 @@ class Evaluator:
         waiting: dict[Future[Outcome], tuple[str, Task]] = {}
         for (key, _), task in missing.items():
             self._asked.add(key)
+            self._prepare(task)
             try:
                 future = self.executor.submit(execute, task)
             except BrokenExecutor as error:
@@ -275,6 +278,16 @@ class Evaluator:
         for future in as_completed(waiting):
             self._keep(*waiting[future], self._outcome(future))
 
+    def _prepare(self, task: Task) -> None:
+        """Has the solver do its one-off set-up, which is counted apart; workers of a pool do it within a solve."""
+        if isinstance(self.executor, InProcess) and isinstance(task.simulator, HasSetup):
+            start = time.process_time()
+            with suppress(Exception):  # what ails the solver, the solve itself will say
+                task.simulator.prepare(task.level)
+            spent = time.process_time() - start
+            self.meter.setup_cpu_seconds += spent
+            self.ledger.exclude(spent)
+
     def _outcome(self, future: Future[Outcome]) -> Outcome:
         """The outcome; a dead or overdue worker becomes a failed one."""
         try:
@@ -283,7 +296,12 @@ class Evaluator:
             # What a killed worker used is not known; it is charged the whole of its limit.
             limit = float(getattr(self.executor, "timeout_seconds", None) or 0.0)
             return Outcome(None, None, None, limit, f"The solve outlived its limit of {limit:g} s.", "timed out")
-        except (CancelledError, Exception) as error:  # noqa: BLE001 - executors differ in how they tell of a dead worker
+        except PicklingError as error:
+            raise TypeError(
+                f"Expected a simulator and targets that pickle, for a pool of processes. Got: {error}; move functions "
+                "and classes to the top level of a module, or run in this process."
+            ) from error
+        except (CancelledError, Exception) as error:  # noqa: BLE001, RUF100 - executors differ in how they tell of a death
             message = f"The worker gave no answer: {type(error).__name__}: {error}"
             return Outcome(None, None, None, 0.0, message, "crashed")
 
@@ -307,9 +325,7 @@ class Evaluator:
             if outcome.gradient is not None and outcome.cotangents is not None:
                 self.store.add_gradient(key, outcome.cotangents, outcome.gradient, outcome.cpu_seconds)
 
-    def memo(
-        self, kind: str, inputs: Mapping[str, Any], compute: Callable[[], dict[str, Array]]
-    ) -> dict[str, Array]:
+    def memo(self, kind: str, inputs: Mapping[str, Any], compute: Callable[[], dict[str, Array]]) -> dict[str, Array]:
         """The payload of a computation that its inputs determine: from the store, or computed, kept and charged.
 
         Raises:

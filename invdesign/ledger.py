@@ -16,8 +16,9 @@ class Ledger:
     request. On replay both come from the journal, so that a resumed run meets its budget where it would have.
     """
 
-    def __init__(self, store: Store, run: str, meter: Meter) -> None:
+    def __init__(self, store: Store, run: str, meter: Meter, *, writes: bool = True) -> None:
         self.store = store
+        self.writes = writes
         self.run = run
         self.meter = meter
         self.seq = 0
@@ -45,17 +46,18 @@ class Ledger:
         else:
             if known is not None:
                 self._differs(kind, key)
-            self.store.add_journal(self.run, self.seq, kind, key, cpu_seconds, overhead)
+            if self.writes:
+                self.store.add_journal(self.run, self.seq, kind, key, cpu_seconds, overhead)
         self.seq += 1
-        self.meter.cpu_seconds_by_phase[kind] += cpu_seconds
-        self.meter.cpu_seconds_by_phase["strategy"] += overhead
+        self.meter.charge(kind, cpu_seconds)
+        self.meter.charge("strategy", overhead)
 
     def _differs(self, kind: str, key: str) -> None:
         self._journal = {seq: row for seq, row in self._journal.items() if seq < self.seq}
         if not self._warned:
             self._warned = True
             warnings.warn(
-                f"Request {self.seq} of this run ({kind}, {key[:12]}) differs from its journal (other library versions or "
-                "another processor?). Nothing stored is wrong; the run goes on along a new path.",
+                f"Request {self.seq} of this run ({kind}, {key[:12]}) differs from its journal (other library versions "
+                "or another processor?). Nothing stored is wrong; the run goes on along a new path.",
                 stacklevel=4,
             )

@@ -151,8 +151,6 @@ def _verify(
     responses = {case.name: record.response or {} for (case, _), record in zip(designs, records, strict=True)}
     loss, distance = judge(problem, responses)
     meter = evaluator.meter
-    candidate = Candidate(
-        label, theta, nominal, responses, loss, distance, meter.cpu_seconds, meter.reference_solves
-    )
+    candidate = Candidate(label, theta, nominal, responses, loss, distance, meter.cpu_seconds, meter.reference_solves)
     evaluator.add_candidate(candidate)
     return candidate

@@ -47,13 +47,14 @@ class ConvergenceCheck:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a run cost."""
+    """What a run cost; `setup_cpu_seconds` is the solver's one-off set-up in this process, shared and not charged."""
 
     cpu_seconds: float
     cpu_seconds_by_phase: Mapping[str, float]
     solves: int
     reference_solves: int
     solves_by_fidelity: Mapping[str, int]
+    setup_cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -92,13 +92,15 @@ def run(
         "strategy": repr(strategy)[:2000],
         "identity": problem.simulator.identity,
         "fidelities": [f.name for f in problem.simulator.fidelities],
+        "store": store.path,
     }
-    store.begin_run(key, strategy_name(strategy), facts)
+    if not replay_only:
+        store.begin_run(key, strategy_name(strategy), facts)
     meter = Meter(budget, reference_level=problem.reference_level)
     names = [fidelity.name for fidelity in problem.simulator.fidelities]
     evaluator = Evaluator(
         store,
-        Ledger(store, key, meter),
+        Ledger(store, key, meter, writes=not replay_only),
         executor or InProcess(),
         names,
         replay_only=replay_only,
@@ -124,6 +126,7 @@ def run(
         meter.solves,
         meter.reference_solves,
         {name: meter.solves_by_level[level] for level, name in enumerate(names)},
+        meter.setup_cpu_seconds,
     )
     result = Result(
         problem,

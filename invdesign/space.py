@@ -58,9 +58,7 @@ class DensitySpace:
         if len(shape) != 2 or min(shape) < 1:
             raise ValueError(f"Expected a shape (nx, ny) of at least one pixel each way. Got {self.shape}.")
         object.__setattr__(self, "shape", shape)
-        symmetry = (self.symmetry,) if isinstance(self.symmetry, str) else tuple(self.symmetry)
-        object.__setattr__(self, "symmetry", symmetry)
-        for name in symmetry:
+        for name in self.symmetries:
             if name not in SYMMETRIES:
                 raise ValueError(f"Expected symmetries among {', '.join(SYMMETRIES)}. Got {name!r}.")
             if name in SQUARE_ONLY and shape[0] != shape[1]:
@@ -80,6 +78,11 @@ class DensitySpace:
             raise ValueError(f"Expected beta > 0 and 0 < eta < 1. Got {self.beta=} and {self.eta=}.")
 
     @property
+    def symmetries(self) -> tuple[str, ...]:
+        """Names of the symmetries, none, one or several."""
+        return (self.symmetry,) if isinstance(self.symmetry, str) else tuple(self.symmetry)
+
+    @property
     def size(self) -> int:
         """Number of parameters."""
         return self.shape[0] * self.shape[1]
@@ -89,7 +92,7 @@ class DensitySpace:
         if theta.shape[-1:] != (self.size,):
             raise ValueError(f"Expected parameters of shape (..., {self.size}). Got {tuple(theta.shape)}.")
         pixels = theta.reshape(*theta.shape[:-1], *self.shape)
-        return conic_filter(symmetrize(pixels, self.symmetry), self.filter_radius_um / self.pixel_um)
+        return conic_filter(symmetrize(pixels, self.symmetries), self.filter_radius_um / self.pixel_um)
 
     def decode(self, theta: Tensor) -> Tensor:
         """Density in [0, 1], `(..., nx, ny)`, differentiable in theta `(..., size)`."""
@@ -99,7 +102,7 @@ class DensitySpace:
     def encode(self, density: Array) -> NDArray[np.float64]:
         """Parameters `(size,)` to start from, for a density `(nx, ny)`: the symmetrised pixels themselves."""
         pixels = torch.from_numpy(check_design(density, self.shape).copy())
-        return symmetrize(pixels, self.symmetry).reshape(-1).numpy()
+        return symmetrize(pixels, self.symmetries).reshape(-1).numpy()
 
     def at(self, beta: float) -> DensitySpace:
         """The same space with another sharpness of projection."""

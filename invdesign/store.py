@@ -150,9 +150,9 @@ class Store:
         bound = self._rows("SELECT value FROM meta WHERE name = 'identity'")[0][0]
         if bound != identity:
             raise StoreError(
-                f"Expected a store of simulator {identity[:12]}. {self.path} holds evaluations of {bound[:12]}: geometry, "
-                "materials, levels or solver version differ. Take another store; targets, spaces and strategies may "
-                "share one, simulators may not."
+                f"Expected a store of simulator {identity[:12]}. {self.path} holds evaluations of {bound[:12]}: "
+                "geometry, materials, levels or solver version differ. Take another store; targets, spaces and "
+                "strategies may share one, simulators may not."
             )
 
     # -- evaluations ------------------------------------------------------------------------------------------------
@@ -233,8 +233,8 @@ class Store:
         return [
             row[0]
             for row in self._rows(
-                "SELECT DISTINCT key FROM evaluations WHERE (?1 IS NULL OR identity = ?1) AND (?2 IS NULL OR level = ?2)"
-                " ORDER BY key",
+                "SELECT DISTINCT key FROM evaluations WHERE (?1 IS NULL OR identity = ?1) "
+                "AND (?2 IS NULL OR level = ?2) ORDER BY key",
                 (identity, level),
             )
         ]

@@ -40,13 +40,13 @@ class Outcome:
 def execute(task: Task) -> Outcome:
     """Runs a task; whatever the solver raises becomes part of the outcome."""
     start = time.process_time()
+    solved: Solved = (None, None, None, None)
     try:
-        outcome = _solve(task)
+        solved = _solve(task)
     except Exception as error:  # noqa: BLE001 - a solver may raise anything; it is recorded, not hidden
         where = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"{type(error).__name__}: {error} (in {where.name}, line {where.lineno})"
-        outcome = (None, None, None, message)
-    response, cotangents, gradient, message = outcome
+        solved = (None, None, None, f"{type(error).__name__}: {error} (in {where.name}, line {where.lineno})")
+    response, cotangents, gradient, message = solved
     failure = None if message is None else "raised"
     return Outcome(response, cotangents, gradient, time.process_time() - start, message, failure)
 

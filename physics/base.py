@@ -133,6 +133,13 @@ class HasExamples(Protocol):
 
 
 @runtime_checkable
+class HasSetup(Protocol):
+    """One-off work that all later solves at a level share; calling it again costs nothing."""
+
+    def prepare(self, level: int) -> None: ...
+
+
+@runtime_checkable
 class HasRefinement(Protocol):
     """``refined`` gives a stricter simulator (finer mesh, thicker PML, wider margins) to check convergence."""
 

@@ -76,7 +76,8 @@ class Adjoint:
 
 def low_fidelity(**settings: Any) -> Adjoint:
     """`Adjoint` on the cheapest fidelity alone, verified at the reference; takes the settings of `Adjoint`."""
-    return Adjoint(**({"level": 0, "name": "low fidelity"} | settings))
+    named: dict[str, Any] = {"level": 0, "name": "low fidelity"}
+    return Adjoint(**(named | settings))
 
 
 def solve(problem: Problem, evaluator: Evaluator, theta: Vector, level: int) -> tuple[float, Vector]:

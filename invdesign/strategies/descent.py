@@ -55,7 +55,7 @@ def descend(
         _mma(remembered, inside, box_low, box_high, evaluations, relative_tolerance)
     elif optimizer == "lbfgsb":
         options = {"maxfun": evaluations, "maxiter": evaluations, "ftol": relative_tolerance}
-        minimize(
+        minimize(  # type: ignore[call-overload]
             remembered,
             inside,
             jac=True,

@@ -13,6 +13,7 @@ from invdesign.problem import Problem
 from invdesign.strategies.adjoint import SolveFailed, solve
 from invdesign.strategies.descent import Vector, descend
 from invdesign.strategies.learning import Learner, cosine
+from invdesign.strategies.network import sample
 from invdesign.strategies.start import first_theta, random_theta
 from invdesign.strategies.steps import (
     LowFidelityModel,
@@ -22,7 +23,6 @@ from invdesign.strategies.steps import (
     StepModel,
     corrected_step,
 )
-from invdesign.strategies.network import sample
 from physics.base import Array
 from surrogates.choice import ArchitectureChoice
 from surrogates.search import search
@@ -39,9 +39,9 @@ class Hybrid:
     A start descends on the cheapest fidelity first; some of its path and some random designs are asked of the
     reference, and teach the ensemble. Then, sharpness by sharpness: minimise the corrected model in a box about the
     centre, ask the reference at the end of the step, accept what improves, let the box grow where the model predicted
-    well and shrink where it did not. Where the networks agree, the step goes on into a box twice, thrice, ... as wide (`chain` at
-    most) before the reference is asked; where they disagree by more than `doubt` of the predicted gain, it is asked
-    at once. The ensemble is trained again on every `retrain` reference answers.
+    well and shrink where it did not. Where the networks agree, the step goes on into a box twice, thrice, ... as wide
+    (`chain` at most) before the reference is asked; where they disagree by more than `doubt` of the predicted gain, it
+    is asked at once. The ensemble is trained again on every `retrain` reference answers.
 
     Args:
         surrogate: how the architecture is chosen, `surrogates.search(...)` or `surrogates.fixed(...)`.

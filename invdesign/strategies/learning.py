@@ -14,6 +14,7 @@ from invdesign.arrays import content_key
 from invdesign.dataset import dataset
 from invdesign.evaluator import Evaluator
 from invdesign.problem import Problem
+from surrogates.architecture import Architecture
 from surrogates.choice import ArchitectureChoice, SearchResult
 from surrogates.ensemble import DeepEnsemble
 from surrogates.evaluation import LevelScore
@@ -78,14 +79,21 @@ class Learner:
                 "family": trial.architecture.family,
                 "describe": trial.architecture.key,
                 "state": trial.state,
+                "parameters": self._size(trial.architecture),
                 "value": _finite(trial.value),
                 "curve": [_finite(float(v)) for v in trial.curve[:, 1]],
+                "levels": [int(v) for v in trial.curve[:, 0] if math.isfinite(v)],
                 "cpu_seconds": trial.cpu_seconds,
             }
             for trial in result.trials
         ]
         best = min(complete, key=lambda trial: trial.value).number
         self.evaluator.note("search", trials=trials, best=best, objective=result.config.monitor)
+
+    def _size(self, architecture: Architecture) -> int:
+        """Parameters of one network of the reference level."""
+        sizes = [math.prod(q.shape) * (2 if q.dtype is complex else 1) for q in self.problem.reference.response]
+        return architecture.n_parameters(tuple(self.problem.space.shape), sum(sizes))
 
     def losses(self, problem: Problem, thetas: Tensor) -> tuple[Tensor, Tensor]:
         """(loss of the mean prediction `(b,)`, loss of each network `(m, b)`) at thetas `(b, size)`; differentiable.

@@ -61,7 +61,9 @@ class Surrogate:
             starts += [random_theta(problem, rng) for _ in range(self.starts - len(starts))]
             ends = self._descend(sharp, evaluator, learner, np.array(starts))
             evaluator.stage = f"round {number}: asking the solver"
-            points = evaluate_points(sharp, evaluator, list(ends[: self.asked]), problem.reference_level, gradients=True)
+            points = evaluate_points(
+                sharp, evaluator, list(ends[: self.asked]), problem.reference_level, gradients=True
+            )
             solved = [(point.loss, np.asarray(point.theta)) for point in points if point.error is None]
             known += solved
             if solved:

@@ -92,7 +92,7 @@ class MeanGradientModel:
 
 @dataclass(frozen=True)
 class Step:
-    """Where a corrected model leads from a centre: theta `(size,)`, predicted decrease, spread, model's own gradient."""
+    """Where a corrected model leads from a centre: theta `(size,)`, predicted decrease, spread, the model's gradient."""
 
     theta: Vector
     predicted: float
@@ -100,9 +100,7 @@ class Step:
     model_gradient: Vector
 
 
-def corrected_step(
-    model: StepModel, centre: Vector, gradient: Vector, radius: float, evaluations: int
-) -> Step:
+def corrected_step(model: StepModel, centre: Vector, gradient: Vector, radius: float, evaluations: int) -> Step:
     """Minimises the corrected model in the box of `radius` about the centre, within [0, 1].
 
     Args:

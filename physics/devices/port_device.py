@@ -113,6 +113,14 @@ class PortDevice:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @one_blas_thread()
+    def prepare(self, level: int) -> None:
+        """Condenses the surroundings at every wavelength, which later solves of this process share."""
+        check_level(level, self.fidelities)
+        scene = self.scene(level)
+        with self._lanes() as lanes:
+            lanes.each(lambda i: reduced_system(scene, self.wavelength_um[i]) is None)
+
+    @one_blas_thread()
     def simulate(self, design: Array, level: int, replicate: int = 0) -> Response:
         """Scattering parameters of a density; deterministic, ``replicate`` changes nothing."""
         density = self._density(design, level)

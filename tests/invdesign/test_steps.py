@@ -64,7 +64,11 @@ def test_descent_finds_a_bounded_minimum(optimizer: str) -> None:
         return float(((x - target) ** 2).sum()), 2 * (x - target)
 
     found = descend(
-        function, np.full(4, 0.5), optimizer=optimizer, evaluations=60, relative_tolerance=1e-12  # type: ignore[arg-type]
+        function,
+        np.full(4, 0.5),
+        optimizer=optimizer,
+        evaluations=60,
+        relative_tolerance=1e-12,  # type: ignore[arg-type]
     )
     np.testing.assert_allclose(found, np.clip(target, 0, 1), atol=1e-3)
 

@@ -106,7 +106,9 @@ def test_a_corrupt_value_is_computed_again(tmp_path: Path, problem: Problem) -> 
     path = tmp_path / "a.db"
     first = run(problem, Random(designs=3), budget=Budget(solves=5), store=path)
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE evaluations SET response = x'00112233' WHERE key IN (SELECT key FROM evaluations LIMIT 1)")
+    connection.execute(
+        "UPDATE evaluations SET response = x'00112233' WHERE key IN (SELECT key FROM evaluations LIMIT 1)"
+    )
     connection.commit()
     connection.close()
     with pytest.warns(UserWarning, match="corrupt and will be computed again"):

@@ -25,7 +25,9 @@ class Toy:
 
     @property
     def identity(self) -> str:
-        return hashlib.sha256(f"toy {self.design_shape} {self.bias} {self.seed} {self.gain} {self.levels}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"toy {self.design_shape} {self.bias} {self.seed} {self.gain} {self.levels}".encode()
+        ).hexdigest()
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
@@ -74,9 +76,7 @@ class Toy:
         s = z / np.sqrt(1 + np.abs(z) ** 2) if "nan" not in self.fault else z * np.nan
         return {"s": s, "transmission": np.abs(s[1:]) ** 2}
 
-    def vjp(
-        self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0
-    ) -> tuple[Response, Array]:
+    def vjp(self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0) -> tuple[Response, Array]:
         response = self.simulate(design, level, replicate)
         given = resolve_cotangents(cotangents, response)
         weights, z = self._linear(np.asarray(design), level)
