@@ -22,9 +22,11 @@ strategies = {
     "adjoint": adjoint(optimizer="lbfgsb"),
     "low fidelity": low_fidelity(optimizer="lbfgsb"),
     "surrogate": surrogate(architectures),
-    "hybrid": hybrid(architectures),
-    "hybrid, low fidelity for network": hybrid(step_on="low_fidelity"),
-    "hybrid, mean gradient for network": hybrid(step_on="mean_gradient"),
+    "hybrid": hybrid(surrogate=architectures),
+    # The same loop with its cheap model held fixed: does the network earn its keep?
+    "hybrid on the network": hybrid(surrogate=architectures, step_on="surrogate"),
+    "hybrid on the low fidelity": hybrid(step_on="low_fidelity"),
+    "hybrid on the mean gradient": hybrid(step_on="mean_gradient"),
 }
 
 budget = Budget(cpu_seconds=40)

@@ -92,7 +92,7 @@ class MeanGradientModel:
 
 @dataclass(frozen=True)
 class Step:
-    """Where a corrected model leads from a centre: theta `(size,)`, predicted decrease, spread, the model's gradient."""
+    """Where a corrected model leads from a centre: theta `(size,)`, predicted decrease, spread, model's gradient."""
 
     theta: Vector
     predicted: float
