@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pickle import PicklingError
 from typing import Any
 
 import numpy as np
@@ -264,6 +264,7 @@ class Evaluator:
         """Runs tasks and keeps each as soon as it is finished."""
         waiting: dict[Future[Outcome], tuple[str, Task]] = {}
         for (key, _), task in missing.items():
+            self._check_picklable(task)
             self._asked.add(key)
             self._prepare(task)
             try:
@@ -277,6 +278,18 @@ class Evaluator:
                 waiting[future] = (key, task)
         for future in as_completed(waiting):
             self._keep(*waiting[future], self._outcome(future))
+
+    def _check_picklable(self, task: Task) -> None:
+        """Raises `TypeError` where the first task for another process could not get there."""
+        if isinstance(self.executor, InProcess) or self._asked:
+            return
+        try:
+            pickle.dumps(task)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise TypeError(
+                f"Expected a simulator and targets that pickle, for a pool of processes. Got: {error}; move functions "
+                "and classes to the top level of a module, or run in this process."
+            ) from error
 
     def _prepare(self, task: Task) -> None:
         """Has the solver do its one-off set-up, which is counted apart; workers of a pool do it within a solve."""
@@ -296,11 +309,6 @@ class Evaluator:
             # What a killed worker used is not known; it is charged the whole of its limit.
             limit = float(getattr(self.executor, "timeout_seconds", None) or 0.0)
             return Outcome(None, None, None, limit, f"The solve outlived its limit of {limit:g} s.", "timed out")
-        except PicklingError as error:
-            raise TypeError(
-                f"Expected a simulator and targets that pickle, for a pool of processes. Got: {error}; move functions "
-                "and classes to the top level of a module, or run in this process."
-            ) from error
         except (CancelledError, Exception) as error:  # noqa: BLE001, RUF100 - executors differ in how they tell of a death
             message = f"The worker gave no answer: {type(error).__name__}: {error}"
             return Outcome(None, None, None, 0.0, message, "crashed")

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +177,77 @@ def test_artefacts_are_computed_once_and_charged_each_time() -> None:
     assert spent[0] == spent[1] > 0
     first.memo("training", {"data": "abc", "seed": 1, "start": np.ones(3)}, compute)
     assert len(calls) == 2
+
+
+@dataclass(frozen=True)
+class Slow(Toy):
+    """A toy whose set-up takes a while, once a process."""
+
+    def prepare(self, level: int) -> None:
+        if (self.identity, level) not in PREPARED:
+            PREPARED.add((self.identity, level))
+            sum(i * i for i in range(2_000_000))
+
+
+PREPARED: set[tuple[str, int]] = set()
+
+
+def test_set_up_is_counted_apart_from_what_a_run_is_charged() -> None:
+    PREPARED.clear()
+    asker = evaluator(Store())
+    asker.ask(tasks(designs(2), Slow()))
+    assert len(PREPARED) == 1
+    assert asker.meter.setup_cpu_seconds > 10 * asker.meter.cpu_seconds
+
+
+def test_what_does_not_pickle_is_refused_before_it_is_recorded() -> None:
+    class Local(Toy):
+        pass
+
+    store = Store()
+    with Processes(1) as pool, pytest.raises(TypeError, match="top level of a module"):
+        evaluator(store, executor=pool).ask(tasks(designs(1), Local()))
+    assert store.evaluation_keys() == []
+
+
+def test_a_broken_pool_of_the_standard_library_leaves_records() -> None:
+    store = Store()
+    toy = replace(TOY, fault="die")
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        asker = evaluator(store, executor=pool)
+        (dead,) = asker.ask(tasks(designs(1, FAULTY), toy))
+        (later,) = asker.ask(tasks(designs(1), toy))
+    assert "gave no answer" in str(dead.error)
+    assert "gave no answer" in str(later.error)
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    script = tmp_path / "pool.py"
+    script.write_text(
+        "import os, time\n"
+        "from invdesign.executors import Processes\n"
+        "if __name__ == '__main__':\n"
+        "    pool = Processes(2)\n"
+        "    print(*{pool.submit(os.getpid).result() for _ in range(8)}, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        parent.kill()
+    assert workers
+    for _ in range(100):
+        alive = [pid for pid in workers if _runs(pid)]
+        if not alive:
+            break
+        time.sleep(0.1)
+    assert alive == []
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
