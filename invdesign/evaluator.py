@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,13 @@ class Evaluator:
     def meter(self) -> Meter:
         """What the run has cost."""
         return self.ledger.meter
+
+    @property
+    def study_path(self) -> Path | None:
+        """Where an architecture search leaves its Optuna journal: beside the store; None where nothing is kept."""
+        if self.replay_only or self.store.path == ":memory:":
+            return None
+        return Path(self.store.path).with_suffix(".search") / f"{self.ledger.run[:12]}.log"
 
     @property
     def best(self) -> Candidate | None:

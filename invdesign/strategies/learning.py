@@ -52,7 +52,9 @@ class Learner:
         data = dataset(self.evaluator.records, self.problem.simulator.identity)
         if self._result is None:
             self.evaluator.stage = "searching the architecture"
-            self._result = self.choice.choose(data, seed=self.seed, memo=self.evaluator.memo)
+            self._result = self.choice.choose(
+                data, seed=self.seed, memo=self.evaluator.memo, journal_path=self.evaluator.study_path
+            )
             self._note_search(self._result)
         fresh = self.choice.ensemble(self._result)
         if self.ensemble is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 
 from invdesign.budget import Budget
@@ -196,3 +197,13 @@ def test_budgets_need_a_limit() -> None:
         Budget()
     with pytest.raises(ValueError, match="above 0"):
         Budget(cpu_seconds=0)
+
+
+def test_a_search_leaves_a_journal_to_look_at(problem: Problem, tmp_path: Path) -> None:
+    result = run(problem, STRATEGIES["surrogate"], budget=Budget(solves=25), store=tmp_path / "a.db")
+    (journal,) = (tmp_path / "a.search").glob("*.log")
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
+    (study,) = optuna.get_all_study_summaries(storage)
+    trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
+    (noted,) = result.noted("search")
+    assert [t.state.name.lower().replace("fail", "failed") for t in trials] == [t["state"] for t in noted["trials"]]
