@@ -6,6 +6,7 @@ counted: solves, training, architecture search, verification. The quarter ring i
 
 from invdesign import Budget, DensitySpace, Problem, Target, adjoint, drawn, hybrid, low_fidelity, search, surrogate
 from physics.devices import quarter_ring, waveguide_bend
+from surrogates import TrainingConfig
 
 simulator = waveguide_bend(wavelength_um=(1.53, 1.55, 1.57), design_um=1.6, width_um=0.4)
 
@@ -15,7 +16,10 @@ problem = Problem(
     targets=[Target("transmission", at={"port": "out"}, lower=0.97)],
 )
 
-architectures = search(trials=10)
+# Small trainings: at some hundredths of a second a solve, time spent on networks is dear.
+architectures = search(
+    trials=8, epochs=12, pretraining_epochs=6, members=3, config=TrainingConfig(epochs=24, pretraining_epochs=12)
+)
 
 strategies = {
     "quarter ring": drawn(quarter_ring(simulator)),
