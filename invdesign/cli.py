@@ -20,11 +20,10 @@ from invdesign.budget import Budget
 from invdesign.executors import InProcess, Processes
 from invdesign.experiment import Experiment, ExperimentError, load_experiment
 from invdesign.folder import Asked, RunFolder
-from invdesign.report.facts import compare
 from invdesign.result import Result
 from invdesign.run import Strategy, run, run_key
 from invdesign.store import Store, StoreError
-from invdesign.tables import best_line, comparison_table, plain_run, runs_table
+from invdesign.tables import plain_run, print_results, runs_table
 
 INTERRUPTED = 130
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -113,9 +112,7 @@ def run_command(
             with _executor(workers, timeout_seconds) as executor:
                 results = _run_all(experiment, chosen, store, executor, quiet)
         if not quiet:
-            screen = console()
-            screen.print(comparison_table(compare(results)))
-            screen.print(best_line(results), markup=False, highlight=False, soft_wrap=True)
+            print_results(console(), results)
         if not no_report:
             _write_report(folder, results, quiet)
 
@@ -192,7 +189,7 @@ def _write_report(folder: RunFolder, results: list[Result], quiet: bool) -> Path
 
     page = write_report(results, folder.report)
     if not quiet:
-        click.echo(f"Report: {page}")
+        click.echo(f"Report: {page.resolve().as_uri()}")
     return page
 
 

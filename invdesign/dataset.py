@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from invdesign.arrays import content_key
 from invdesign.evaluator import Record
 from physics.base import Array
 from surrogates.data import Dataset, LevelData
@@ -14,7 +15,8 @@ from surrogates.data import Dataset, LevelData
 def dataset(records: Sequence[Record], identity: str) -> Dataset:
     """The successful evaluations of one simulator, levels kept apart, each design once, every gradient kept.
 
-    A record's group is the optimisation path it was asked on; a record outside any path is a group of its own.
+    A record's group is the optimisation path it was asked on; outside any path a design is a group of its own, the same
+    at every level.
 
     Args:
         records: as `Evaluator.records` has them, in order.
@@ -30,6 +32,11 @@ def dataset(records: Sequence[Record], identity: str) -> Dataset:
     return Dataset({level: _level([r for r in usable if r.level == level]) for level in levels})
 
 
+def _group_of(design: Array) -> int:
+    """A number below zero, which no path has (they count from 1), and the same for a design at every level."""
+    return -1 - int(content_key(np.asarray(design, dtype=np.float32))[:12], 16)
+
+
 def _level(records: Sequence[Record]) -> LevelData:
     rows: dict[str, int] = {}
     unique: list[Record] = []
@@ -42,8 +49,7 @@ def _level(records: Sequence[Record]) -> LevelData:
             pairs.append((rows[record.key], record, record.gradient))
     names = list(unique[0].response or {})
     responses = {name: np.stack([(r.response or {})[name] for r in unique]) for name in names}
-    # Numbers below zero cannot meet a path's, which count from 1.
-    groups = [r.group or -1 - index for index, r in enumerate(unique)]
+    groups = [r.group or _group_of(r.design) for r in unique]
     shape = unique[0].design.shape
     cotangents = {
         name: np.stack([(r.cotangents or {}).get(name, np.zeros_like(responses[name][0])) for _, r, _ in pairs])

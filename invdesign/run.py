@@ -11,7 +11,7 @@ import numpy as np
 
 from invdesign.arrays import content_key
 from invdesign.budget import Budget, BudgetSpent, Meter
-from invdesign.evaluator import Candidate, Evaluator
+from invdesign.evaluator import Evaluator
 from invdesign.executors import InProcess
 from invdesign.ledger import Ledger
 from invdesign.points import judge, verify
@@ -20,7 +20,7 @@ from invdesign.result import ConvergenceCheck, Costs, Result, drift, provenance
 from invdesign.runtime import fixed_threads
 from invdesign.store import Store
 from invdesign.work import Task
-from physics.base import HasRefinement
+from physics.base import HasRefinement, Simulator
 
 
 class Strategy(Protocol):
@@ -86,6 +86,8 @@ def run(
                 replay_only=replay_only,
             )
     store.bind(problem.simulator.identity)
+    # Made now, so that a simulator which cannot be refined says so before the budget is spent.
+    refined = problem.simulator.refined() if isinstance(problem.simulator, HasRefinement) else None
     key = run_key(problem, strategy, budget, seed)
     facts = provenance() | {
         "seed": seed,
@@ -115,7 +117,7 @@ def run(
             if evaluator.proposal is not None:
                 evaluator.stage = "verifying the last proposal"
                 verify(problem, evaluator, evaluator.proposal, "last proposal", beyond_budget=True)
-            check = check_convergence(problem, evaluator, evaluator.best) if evaluator.best else None
+            check = check_convergence(problem, evaluator, refined) if refined else None
         except BudgetSpent:
             check = None
     evaluator.stage = "done"
@@ -146,12 +148,12 @@ def run(
     return result
 
 
-def check_convergence(problem: Problem, evaluator: Evaluator, best: Candidate) -> ConvergenceCheck | None:
-    """The best design on the refined simulator, every case; None where the simulator has no refinement."""
-    if not isinstance(problem.simulator, HasRefinement):
+def check_convergence(problem: Problem, evaluator: Evaluator, refined: Simulator) -> ConvergenceCheck | None:
+    """The best design on the refined simulator, every case; None where there is no design or the solve fails."""
+    best = evaluator.best
+    if best is None:
         return None
     evaluator.stage = "checking convergence"
-    refined = problem.simulator.refined()
     level = len(refined.fidelities) - 1
     designs = [best.design for _ in problem.cases()]
     if best.theta is not None:

@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from rich.console import Console, JustifyMethod
+from rich.markup import escape
 from rich.table import Table
 
-from invdesign.report.facts import Comparison, Row, overall_best, stand
+from invdesign.report import table as report
+from invdesign.report.comparison import comparison_table, comparison_title
+from invdesign.report.facts import overall_best, stand
+from invdesign.report.lessons import learnt_table, lessons, steps_table
 from invdesign.result import Result
 from physics.base import Array
 
@@ -23,31 +28,31 @@ def verdict(distance: float) -> str:
     return "met" if distance == 0 else "not met"
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """The strategies side by side."""
-    equal = comparison.cpu_seconds
-    title = "Strategies, each run to its end" if equal is None else f"Strategies at {equal:.4g} CPU seconds each"
-    table = Table(title=title, title_justify="left")
-    table.add_column("strategy", style="bold")
-    table.add_column("targets")
-    table.add_column("distance", justify="right")
-    names = next((row.standings for row in comparison.rows if row.standings), ())
-    for standing in names:
-        table.add_column(f"worst {standing.name}", justify="right")
-    for heading in ("CPU s used", "reference solves", "all solves", "verified"):
-        table.add_column(heading, justify="right")
-    for row in comparison.rows:
-        table.add_row(*_cells(row, len(names)))
-    return table
+def printed(title: str, table: report.Table) -> Table:
+    """A table of the report, for the terminal; its note below."""
+    made = Table(title=title, title_justify="left", caption=escape(table.note) or None, caption_justify="left")
+    for place, column in enumerate(table.columns):
+        justify: JustifyMethod = "right" if place in table.numeric else "left"
+        made.add_column(escape(column), justify=justify, style="bold" if place == 0 else None)
+    for place, row in enumerate(table.rows):
+        style = "bold" if place in table.strong else "dim" if place in table.pale else None
+        made.add_row(*map(escape, row), style=style)
+    return made
 
 
-def _cells(row: Row, worst: int) -> list[str]:
-    name = row.strategy if row.ended else f"{row.strategy} (unfinished)"
-    best = row.best
-    judged = ["nothing verified", "–"] if best is None else [verdict(best.distance), short(best.distance)]
-    values = [short(s.worst) for s in row.standings] or ["–"] * worst
-    costs = [f"{row.cpu_seconds:.1f}", str(row.reference_solves), str(row.solves), str(row.verified)]
-    return [name, *judged, *values, *costs]
+def print_results(screen: Console, results: Sequence[Result]) -> None:
+    """The comparison, what the networks learnt and did, and the verified best."""
+    screen.print(printed(comparison_title(results), comparison_table(results)))
+    for title, table in (
+        ("What the surrogate learnt", learnt_table(results)),
+        ("What made the hybrid's steps", steps_table(results)),
+    ):
+        if table is not None:
+            screen.print()
+            screen.print(printed(title, table))
+    screen.print()
+    for line in (*lessons(results), best_line(results)):
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def best_line(results: Sequence[Result]) -> str:
@@ -58,12 +63,14 @@ def best_line(results: Sequence[Result]) -> str:
     best = result.best
     state = "meets all targets" if best.distance == 0 else f"misses its targets by {short(best.distance)}"
     values = "; ".join(f"{s.name}: worst {short(s.worst)}" for s in stand(result.problem, best.responses))
-    text = f"Verified best: {result.strategy} {state} at {result.problem.reference.name} ({values})."
+    grey = bool(np.any((best.design > 0) & (best.design < 1)))
+    made = "grey as drawn" if grey else "binarised"
+    text = f"Verified best: {result.strategy}, {made}, {state} at {result.problem.reference.name} ({values})."
     check = result.check
     if check is None:
         return text
     word = "converged" if check.converged else "NOT converged"
-    return f"{text} On {check.fidelity} the response moves by {short(check.drift)} at most: {word}."
+    return f"{text} On the refined {check.fidelity} the response moves by {short(check.drift)} at most: {word}."
 
 
 def runs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
@@ -92,12 +99,14 @@ def runs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
 def plain_run(entry: Mapping[str, Any], *, design: bool) -> dict[str, Any]:
     """One entry of `Store.runs` as JSON-able values."""
     best, ending = entry["best"], entry["ending"]
+    check_cpu_seconds = 0.0 if ending is None else ending["cpu_seconds_by_phase"].get("check", 0.0)
     found: dict[str, Any] = {
         "strategy": entry["name"],
         "run": entry["run"],
         "seed": entry["provenance"].get("seed"),
         "ended": ending is not None,
-        "cpu_seconds": entry["cpu_seconds"] if ending is None else ending["cpu_seconds"],
+        "cpu_seconds": entry["cpu_seconds"] if ending is None else ending["cpu_seconds"] - check_cpu_seconds,
+        "check_cpu_seconds": check_cpu_seconds,
         "reference_solves": None if ending is None else ending["reference_solves"],
         "solves": None if ending is None else ending["solves"],
         "check": None if ending is None else ending["check"],

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
 
-from invdesign.figures.style import BAND, MUTED, colour, marker, new_figure, plain_ticks, styled
-from invdesign.problem import Problem
+from invdesign.figures.style import (
+    BAND,
+    INK,
+    MUTED,
+    colour,
+    dash,
+    legend_below,
+    marker,
+    new_figure,
+    plain_ticks,
+    styled,
+)
+from invdesign.figures.values import charged, has_bands, noted
 from invdesign.result import Result
-from invdesign.targets import CustomTarget, Target
 
 # A span of costs beyond which a linear axis hides the beginning.
 WIDE = 30.0
-
-
-def has_bands(problem: Problem) -> bool:
-    """Whether any target can be met, so that a distance says something."""
-    return any(
-        (isinstance(t, Target) and (t.lower is not None or t.upper is not None))
-        or (isinstance(t, CustomTarget) and t.tolerance is not None)
-        for t in problem.targets
-    )
 
 
 @styled
@@ -33,22 +37,26 @@ def convergence_figure(results: Sequence[Result]) -> Figure | None:
     if not shown:
         return None
     banded = has_bands(shown[0][1].problem)
-    figure, axes = new_figure(10.2 if banded else 6.8, 3.8, 1, 2 if banded else 1)
+    figure, axes = new_figure(10.2 if banded else 6.8, 3.3, 1, 2 if banded else 1)
     if banded:
         _trace(axes[0], shown, "distance")
         axes[0].set(title="Distance to the targets", ylabel="largest miss (0 = all met)")
     _trace(axes[-1], shown, "loss")
     axes[-1].set(title="Loss of the best design", ylabel="loss")
-    handles, names = axes[-1].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
+    handles: dict[str, Any] = {
+        result.strategy: Line2D([], [], color=colour(place), ls=dash(place), marker=marker(place), ms=5)
+        for place, result in shown
+    }
+    if any(noted(result, "converged") for _, result in shown):
+        handles["first start converged"] = Line2D([], [], color=INK, marker="*", ms=11, ls="none")
+    legend_below(figure, handles)
     return figure
 
 
 def _trace(panel: Axes, shown: Sequence[tuple[int, Result]], attribute: str) -> None:
     everything: list[float] = []
     costs: list[float] = []
-    converged = False
-    for number, result in shown:
+    for place, result in shown:
         ordered = sorted(result.candidates, key=lambda c: c.cpu_seconds)
         best, x, y = None, [], []
         for candidate in ordered:
@@ -56,19 +64,14 @@ def _trace(panel: Axes, shown: Sequence[tuple[int, Result]], attribute: str) -> 
                 best = candidate
             x.append(candidate.cpu_seconds)
             y.append(float(getattr(best, attribute)))
-        end = max(result.costs.cpu_seconds, x[-1])
-        tint = colour(number)
-        panel.step([*x, end], [*y, y[-1]], where="post", color=tint, label=result.strategy, zorder=3)
+        end = max(charged(result), x[-1])
+        tint = colour(place)
+        panel.step([*x, end], [*y, y[-1]], where="post", color=tint, ls=dash(place), zorder=3)
         changed = [0, *(i for i in range(1, len(y)) if y[i] != y[i - 1])]
-        panel.plot([x[i] for i in changed], [y[i] for i in changed], marker(number), color=tint, ms=5, zorder=4)
-        for note in result.notes:
-            if note.kind == "converged":
-                height = y[max(0, int(np.searchsorted(x, note.cpu_seconds, side="right")) - 1)]
-                name = None if converged else "first start converged"
-                converged = True
-                panel.plot(
-                    [note.cpu_seconds], [height], "*", color=tint, mec="white", ms=13, zorder=5, label=name, ls="none"
-                )
+        panel.plot([x[i] for i in changed], [y[i] for i in changed], marker(place), color=tint, ms=5, zorder=4)
+        for note in noted(result, "converged"):
+            height = y[max(0, int(np.searchsorted(x, note.cpu_seconds, side="right")) - 1)]
+            panel.plot([note.cpu_seconds], [height], "*", color=tint, mec="white", ms=13, zorder=5, ls="none")
         everything += y
         costs += [c for c in [x[0], end] if c > 0]
     _scales(panel, everything, costs, attribute == "distance")
@@ -85,10 +88,13 @@ def _scales(panel: Axes, values: Sequence[float], costs: Sequence[float], is_dis
         panel.set_yscale("symlog", linthresh=smallest, linscale=0.5)
         panel.set_ylim(-0.15 * smallest, 2.5 * max(positive))
         plain_ticks(panel.yaxis)
+        # A decade below the threshold would stand in the way of the zero.
+        decades = 10.0 ** np.arange(np.ceil(np.log10(smallest)), np.ceil(np.log10(max(positive))) + 1)
+        panel.yaxis.set_major_locator(FixedLocator([0.0, *decades]))
         panel.axhline(0, color=BAND, lw=1.2, ls="--", zorder=2)
         panel.annotate(
-            "all targets met", (0.99, 0), xycoords=("axes fraction", "data"), xytext=(0, 3),
-            textcoords="offset points", ha="right", va="bottom", color=BAND, fontsize=9,
+            "all targets met", (0.01, 0), xycoords=("axes fraction", "data"), xytext=(0, 3),
+            textcoords="offset points", ha="left", va="bottom", color=BAND, fontsize=9,
         )  # fmt: skip
     elif positive and len(positive) == len(finite) and max(positive) > WIDE * min(positive):
         panel.set_yscale("log")

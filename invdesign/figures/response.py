@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from invdesign.figures.style import BAND, MUTED, colour, marker, new_figure, styled
+from invdesign.figures.style import BAND, MUTED, colour, dash, legend_below, marker, new_figure, styled
 from invdesign.problem import Problem
 from invdesign.result import Result
 from invdesign.targets import Target
@@ -118,7 +118,7 @@ def response_figure(results: Sequence[Result]) -> Figure | None:
         return None
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
-    figure, axes = new_figure(1.0 + (6.6 if columns == 1 else 4.6 * columns), 0.7 + 3.1 * rows, rows, columns)
+    figure, axes = new_figure(1.0 + (6.6 if columns == 1 else 4.6 * columns), 0.4 + 3.1 * rows, rows, columns)
     best = min(shown, key=lambda r: r.best.rank if r.best else (np.inf, np.inf))
     for panel, curve in zip(axes, panels, strict=False):
         _band(panel, curve)
@@ -136,9 +136,7 @@ def response_figure(results: Sequence[Result]) -> Figure | None:
         handles["on the refined solver"] = Line2D([], [], color=MUTED, marker="o", ls="none", ms=9, mfc="none", mew=1.5)
     # What is wanted comes last, after the strategies.
     names = sorted(handles, key=lambda name: name == "wanted")
-    figure.legend(
-        [handles[n] for n in names], names, loc="outside lower center", ncols=min(5, len(names)), columnspacing=2
-    )
+    legend_below(figure, {name: handles[name] for name in names})
     return figure
 
 
@@ -147,7 +145,9 @@ def _draw(panel: Axes, curve: Curve, problem: Problem, result: Result, number: i
         return
     tint, shape = colour(number), marker(number)
     values = curve.values(problem, result.best.response)
-    panel.plot(curve.x, values, color=tint, marker=shape, label=result.strategy, zorder=4 if corners else 3)
+    panel.plot(
+        curve.x, values, color=tint, marker=shape, ls=dash(number), label=result.strategy, zorder=4 if corners else 3
+    )
     if corners:
         for index, (case, response) in enumerate(result.best.responses.items()):
             if case != "nominal":

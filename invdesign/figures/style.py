@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Okabe and Ito (2008): told apart with any colour vision. Yellow is too faint on white; green is kept for the bands.
-PALETTE = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+# Okabe and Ito (2008), told apart with any colour vision, and four more for long lists; yellow is too faint on white,
+# green is kept for the bands. Marker and dash differ too, for print and for eyes that see fewer colours.
+PALETTE = (
+    "#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D", "#6A3D9A", "#8C510A", "#A3A500", "#B2182B",
+)  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+SOLID_LINE, DASHED, DASH_DOTTED, LONG_DASHED = "-", (0, (4, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2))
+DASHES = (*(SOLID_LINE,) * 4, DASHED, DASHED, DASHED, DASH_DOTTED, DASH_DOTTED, LONG_DASHED)
 INK, MUTED, GRID, BAND = "#1f2933", "#6b7785", "#e3e8ee", "#009E73"
 SOLID, VOID = "#33475b", "#f4f6f8"
 
@@ -49,7 +55,8 @@ SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "lines.markersize": 6,
     "figure.dpi": 100,
-    "figure.constrained_layout.hspace": 0.08,
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.hspace": 0.13,
     "figure.constrained_layout.wspace": 0.05,
     "savefig.dpi": 200,
     "savefig.facecolor": "white",
@@ -93,6 +100,35 @@ def colour(index: int) -> str:
 def marker(index: int) -> str:
     """Marker of the n-th of several series."""
     return MARKERS[index % len(MARKERS)]
+
+
+def dash(index: int) -> Any:
+    """Line style of the n-th of several series; colour, marker and dash together differ for ten."""
+    return DASHES[index % len(DASHES)]
+
+
+# Inches that a letter, a handle with its gaps, and a line take in a legend.
+LETTER, HANDLE, LINE = 0.078, 0.62, 0.19
+# Names beyond so many letters are wrapped.
+LONGEST = 26
+
+
+def legend_below(figure: Figure, handles: Mapping[str, Any]) -> None:
+    """A legend (name -> handle) below the axes in as many columns as the figure's width holds; the figure grows."""
+    names = ["\n".join(textwrap.wrap(name, LONGEST)) or name for name in handles]
+    if not names:
+        return
+    letters = max(len(line) for name in names for line in name.split("\n"))
+    width, height = figure.get_size_inches()
+    columns = max(1, min(len(names), 5, int((width - 0.4) / (LETTER * letters + HANDLE))))
+    # Columns alike in length, instead of a last one that is nearly empty.
+    rows = -(-len(names) // columns)
+    columns = -(-len(names) // rows)
+    lines = rows * max(name.count("\n") + 1 for name in names)
+    figure.set_size_inches(width, height + LINE * lines)
+    figure.legend(
+        list(handles.values()), names, loc="outside lower center", ncols=columns, columnspacing=1.6, handlelength=2.6
+    )
 
 
 def new_figure(

@@ -1,58 +1,49 @@
-"""How good the networks were: errors beside baselines, calibration, predicted against actual gain, gradients."""
+"""How good the networks were: errors beside baselines, predicted against actual gain, gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from invdesign.evaluator import Note
-from invdesign.figures.style import GRID, MUTED, colour, marker, new_figure, styled
+from invdesign.figures.style import GRID, INK, MUTED, colour, marker, new_figure, styled
+from invdesign.figures.values import baselines, cosines, gains, number, trainings
 from invdesign.result import Result
 
-MODEL_NAMES = {"surrogate": "network", "low_fidelity": "low fidelity", "mean_gradient": "mean gradient"}
-
-
-def number(content: Mapping[str, Any], key: str) -> float | None:
-    """A finite number in a note, or None."""
-    value = content.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
-        return None
-    return float(value)
-
-
-def noted(results: Sequence[Result], kind: str) -> list[Note]:
-    """Notes of a kind from all results, in their order."""
-    return [note for result in results for note in result.notes if note.kind == kind]
+BARS = (
+    ("value_error", "Value error on held-out designs", "normalised RMSE, lower is better"),
+    ("gradient_cosine", "Gradient cosine on held-out designs", "against the adjoint, 1 is perfect"),
+)
+# Gains this many decades below the largest are drawn as nothing.
+DECADES = 5
 
 
 @styled
 def surrogate_figure(results: Sequence[Result]) -> Figure | None:
     """Up to four panels, those that the notes have something for; None if there are none."""
-    trainings, steps = noted(results, "surrogate"), noted(results, "step")
     panels: list[Callable[[Axes], None]] = []
-    if trainings:
-        bars = [
-            ("value_error", "Value error on held-out designs", "normalised RMSE, lower is better"),
-            ("gradient_cosine", "Gradient cosine on held-out designs", "against the adjoint, 1 is perfect"),
-        ]
-        for key, title, axis in bars:
-            if heights := _latest(trainings, key):
-                panels.append(lambda axes, h=heights, t=title, a=axis: _bars(axes, h, t, a))  # type: ignore[misc]
-    pairs = [(n, number(n.content, "predicted"), number(n.content, "actual")) for n in steps]
-    complete = [(n, p, a) for n, p, a in pairs if p is not None and a is not None]
-    if complete:
-        panels.append(lambda axes: _gains(axes, complete))
-    if any(isinstance(n.content.get("cosines"), Mapping) for n in steps):
-        panels.append(lambda axes: _cosines(axes, steps))
+    for key, title, axis in BARS:
+        if heights := _latest(results, key):
+            named = not panels
+            panels.append(lambda axes, h=heights, t=title, a=axis, n=named: _bars(axes, h, t, a, n))  # type: ignore[misc]
+    steps = [(model, p, a, accepted) for r in results for model, p, a, accepted, _ in gains(r)]
+    pointed = cosines(results)
+    # A model has one colour in both panels.
+    tints = {model: i for i, model in enumerate(dict.fromkeys([*pointed, *(model for model, *_ in steps)]))}
+    if steps:
+        panels.append(lambda axes: _gains(axes, steps, tints))
+    if pointed:
+        panels.append(lambda axes: _cosines(axes, pointed, tints))
     if not panels:
         return None
     columns = 1 if len(panels) == 1 else 2
     rows = -(-len(panels) // columns)
-    figure, axes = new_figure(5.1 * columns + (1.5 if columns == 1 else 0), 3.5 * rows, rows, columns)
+    figure, axes = new_figure(5.3 * columns + (1.5 if columns == 1 else 0), 3.9 * rows, rows, columns)
     for panel, draw in zip(axes, panels, strict=False):
         draw(panel)
     for spare in axes[len(panels) :]:
@@ -60,71 +51,109 @@ def surrogate_figure(results: Sequence[Result]) -> Figure | None:
     return figure
 
 
-def _latest(trainings: Sequence[Note], key: str) -> dict[str, float]:
-    """Heights of the last training that measured this."""
-    measured = [note.content for note in trainings if number(note.content, key) is not None]
-    return _with_baselines(measured[-1], key) if measured else {}
+def _latest(results: Sequence[Result], key: str) -> dict[tuple[int, str], dict[str, float]]:
+    """(place of the strategy, its name) -> network and baselines, of the last training that measured this."""
+    found = {}
+    for place, result in enumerate(results):
+        measured = [n.content for n in trainings(result) if number(n.content, key) is not None]
+        if measured:
+            own = number(measured[-1], key)
+            found[place, result.strategy] = {"network": own or 0.0, **baselines(measured[-1], key)}
+    return found
 
 
-def _with_baselines(content: Mapping[str, Any], key: str) -> dict[str, float]:
-    heights = {}
-    if (own := number(content, key)) is not None:
-        heights["network"] = own
-    baselines = content.get("baselines")
-    for name, values in (baselines if isinstance(baselines, Mapping) else {}).items():
-        if isinstance(values, Mapping) and (value := number(values, key)) is not None:
-            heights[str(name)] = value
-    return heights
-
-
-def _bars(axes: Axes, heights: Mapping[str, float], title: str, axis: str) -> None:
-    names, values = list(heights), list(heights.values())
-    tints = [colour(0) if name == "network" else "#b8c4d0" for name in names]
-    places = np.arange(len(names))[::-1]
-    axes.barh(places, values, color=tints, height=0.6)
-    for place, value in zip(places, values, strict=True):
-        axes.annotate(f"{value:.3g}", (max(value, 0.0), place), (4, 0), textcoords="offset points", va="center")
-    axes.set_yticks(places, names)
+def _bars(
+    axes: Axes, heights: Mapping[tuple[int, str], Mapping[str, float]], title: str, axis: str, named: bool
+) -> None:
+    """A group of bars a model, a bar a strategy: the network's full, the baselines' pale."""
+    names = list(dict.fromkeys(name for each in heights.values() for name in each))
+    thick = 0.75 / len(heights)
+    for nth, ((place, _), each) in enumerate(heights.items()):
+        for row, name in enumerate(names):
+            if name not in each:
+                continue
+            y, value = -row - (nth - (len(heights) - 1) / 2) * thick, each[name]
+            alpha = 1.0 if name == "network" else 0.35
+            axes.barh(y, value, color=colour(place), height=0.88 * thick, alpha=alpha)
+            axes.annotate(
+                signed(value, ".3g"),
+                (max(value, 0.0), y),
+                (4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+            )
+    axes.set_yticks(-np.arange(len(names)), [name.replace("mean of the", "mean of\nthe") for name in names])
     axes.set(title=title, xlabel=axis)
     axes.axvline(0, color=MUTED, lw=0.8)
-    axes.margins(x=0.15)
+    axes.margins(x=0.18)
     axes.grid(axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    if named and len(heights) > 1:
+        patches = [Patch(color=colour(place), label=strategy) for place, strategy in heights]
+        axes.legend(handles=patches, loc="best")
 
 
-def _gains(axes: Axes, complete: Sequence[tuple[Note, float, float]]) -> None:
-    models = list(dict.fromkeys(str(n.content.get("model", "model")) for n, _, _ in complete))
-    for index, model in enumerate(models):
+def _gains(axes: Axes, steps: Sequence[tuple[str, float, float, bool]], tints: Mapping[str, int]) -> None:
+    """Signed logarithmic axes: steps span decades, and a failed one loses more than a good one gains."""
+    for model, index in tints.items():
         for accepted in (True, False):
-            chosen = [
-                (p, a)
-                for n, p, a in complete
-                if str(n.content.get("model", "model")) == model and bool(n.content.get("accepted", True)) is accepted
-            ]
+            chosen = [(p, a) for m, p, a, taken in steps if m == model and taken is accepted]
             if chosen:
                 x, y = zip(*chosen, strict=True)
-                name = MODEL_NAMES.get(model, model) + ("" if accepted else ", rejected")
                 face = colour(index) if accepted else "none"
-                axes.plot(x, y, marker(index), color=colour(index), mfc=face, ls="none", label=name, zorder=3)
-    span = np.array([v for _, p, a in complete for v in (p, a)])
-    pad = 0.08 * (np.ptp(span) or 1.0)
-    ends = [span.min() - pad, span.max() + pad]
-    axes.plot(ends, ends, color=MUTED, lw=1, ls="--", zorder=2)
-    axes.set(title="Steps: predicted and actual", xlabel="predicted", ylabel="actual", xlim=ends, ylim=ends)
-    axes.grid(color=GRID)
-    axes.legend(loc="best")
-
-
-def _cosines(axes: Axes, steps: Sequence[Note]) -> None:
-    models = list(dict.fromkeys(str(m) for n in steps for m in (n.content.get("cosines") or {})))
-    for index, model in enumerate(models):
-        points = [(n.cpu_seconds, number(n.content.get("cosines") or {}, model)) for n in steps]
-        kept = [(x, y) for x, y in points if y is not None]
-        if kept:
-            x, y = zip(*kept, strict=True)
-            name = MODEL_NAMES.get(model, model)
-            axes.plot(x, y, marker=marker(index), color=colour(index), label=name, ms=4.5, lw=1.3)
-    axes.axhline(1, color=MUTED, lw=1, ls="--")
+                axes.plot(
+                    x, y, marker(index), color=colour(index), mfc=face, ms=4.5, mew=1.1, alpha=0.75, ls="none",
+                    label=model + ("" if accepted else ", rejected"), zorder=3,
+                )  # fmt: skip
+    sizes = np.abs([v for _, p, a, _ in steps for v in (p, a)])
+    top = 10.0 ** np.ceil(np.log10(sizes.max() or 1.0))
+    smallest = np.quantile(sizes[sizes > 0], 0.1) if (sizes > 0).any() else top
+    linear = max(10.0 ** np.floor(np.log10(smallest)), top / 10.0**DECADES)
+    linear = min(linear, top / 10)
+    x_low = -top if min(p for _, p, _, _ in steps) < 0 else -linear
+    y_low = -top if min(a for _, _, a, _ in steps) < 0 else -linear
+    axes.set_xscale("symlog", linthresh=linear, linscale=0.6)
+    axes.set_yscale("symlog", linthresh=linear, linscale=0.6)
+    axes.plot([min(x_low, y_low), top], [min(x_low, y_low), top], color=MUTED, lw=1, ls="--", zorder=2)
     axes.axhline(0, color=MUTED, lw=0.8)
-    axes.set(title="Gradients along the run", xlabel="CPU seconds", ylabel="cosine with the adjoint")
-    axes.grid(axis="y")
-    axes.legend(loc="best")
+    axes.set(title="Steps: predicted and actual", xlabel="predicted decrease", ylabel="actual decrease of the loss")
+    axes.set(xlim=(x_low, top), ylim=(y_low, top))
+    _signed_ticks(axes.xaxis, linear, top)
+    _signed_ticks(axes.yaxis, linear, top)
+    axes.set_aspect("equal", adjustable="box")
+    axes.grid(color=GRID)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5, handletextpad=0.2)
+
+
+def signed(value: float, form: str) -> str:
+    """A number with a typographic minus, as matplotlib's own ticks have it."""
+    return format(value, form).replace("-", "−")
+
+
+def _signed_ticks(axis: Axis, linear: float, top: float) -> None:
+    """Ticks at zero and, thinned out, at decades of both signs."""
+    low, high = round(np.log10(linear)), round(np.log10(top))
+    decades = 10.0 ** np.arange(high, low - 1, -(1 if high - low < 4 else 2))
+    axis.set_major_locator(FixedLocator([*-decades, 0.0, *decades[::-1]]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: signed(value, "g")))
+
+
+def _cosines(axes: Axes, pointed: Mapping[str, Sequence[float]], tints: Mapping[str, int]) -> None:
+    """A strip a model: every step's cosine, its quartiles as a box, its median in figures."""
+    rng = np.random.default_rng(0)
+    for row, (model, values) in enumerate(pointed.items()):
+        low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+        scatter = -row + rng.uniform(-0.28, 0.28, len(values))
+        axes.plot(values, scatter, ".", color=colour(tints[model]), ms=5, alpha=0.5, mew=0, zorder=2)
+        axes.barh(-row, high - low, left=low, height=0.62, facecolor="none", edgecolor=INK, lw=1.1, zorder=3)
+        axes.plot([median, median], [-row - 0.31, -row + 0.31], color=INK, lw=2.6, solid_capstyle="butt", zorder=4)
+        axes.annotate(signed(median, ".2f"), (median, -row + 0.33), ha="center", va="bottom", fontsize=9, weight="bold")
+    names = [f"{model}\n{len(values)} centres" for model, values in pointed.items()]
+    axes.set_yticks(-np.arange(len(names)), names)
+    axes.axvline(1, color=MUTED, lw=1, ls="--")
+    axes.axvline(0, color=MUTED, lw=0.8)
+    axes.set(title="Gradients at the steps' centres", xlabel="cosine with the adjoint: median, quartiles, all")
+    axes.set(xlim=(-1.03, 1.03), ylim=(0.55 - len(names), 0.62))
+    axes.grid(axis="x")

@@ -11,10 +11,10 @@ import numpy as np
 
 from invdesign.export import FeatureSizes, feature_sizes, write_gds
 from invdesign.figures.layout import Layout, layout_of
+from invdesign.report.comparison import comparison_table, costs_table
 from invdesign.report.facts import overall_best
+from invdesign.report.lessons import learnt_table, lessons, steps_table
 from invdesign.report.page import (
-    comparison_table,
-    costs_table,
     gains_table,
     headline,
     provenance_table,
@@ -62,6 +62,9 @@ def write_report(results: Sequence[Result], folder: str | Path) -> Path:
         figures=shown,
         response=response_table(best),
         comparison=comparison_table(results),
+        learnt=learnt_table(results),
+        steps=steps_table(results),
+        lessons=lessons(results),
         training=training_table(results),
         trials=trials_table(results),
         gains=gains_table(results),

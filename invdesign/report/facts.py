@@ -11,10 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from invdesign.evaluator import Candidate
+from invdesign.figures.values import charged
 from invdesign.problem import Problem
 from invdesign.result import Result
 from invdesign.targets import AnyTarget, CustomTarget, Target
 from physics.base import Fidelity, Response
+
+# A strategy that converges only at this share of what it spent has no line for its convergence.
+WHOLE = 0.98
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,26 @@ class Standing:
 
 @dataclass(frozen=True)
 class Row:
-    """A strategy's line in the comparison."""
+    """A strategy's line in the comparison: where it stood after so much.
 
-    strategy: str
+    Args:
+        label: name of the strategy, and at which of two stages where it has two lines.
+        best: its best verified design then.
+        standings: of that design.
+        cpu_seconds: charged by then; the refined check is not among them.
+        reference_solves, solves: by then; None where that was not counted.
+        verified: designs verified by then.
+        early: whether this is the line of its convergence, above that of its whole budget.
+    """
+
+    label: str
     best: Candidate | None
     standings: tuple[Standing, ...]
     cpu_seconds: float
-    reference_solves: int
-    solves: int
+    reference_solves: int | None
+    solves: int | None
     verified: int
-    ended: bool
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ def overall_best(results: Sequence[Result]) -> Result | None:
 
 
 def compare(results: Sequence[Result]) -> Comparison:
-    """The strategies at equal total CPU seconds.
+    """The strategies at equal total CPU seconds, and those that converge on the way also at their convergence.
 
     A strategy that ended by itself is given all the time the others had. Where all had the same CPU budget and used it
     up, each counts with its last verified design, which the evaluator meters but does not cut off.
@@ -76,27 +90,49 @@ def compare(results: Sequence[Result]) -> Comparison:
     cut = [r for r in results if not ended(r) or any(note.kind == "budget spent" for note in r.notes)]
     common = {r.budget.cpu_seconds for r in results}
     budget = next(iter(common)) if len(common) == 1 else None
-    if budget is not None and all(r.costs.cpu_seconds >= budget for r in cut):
-        return Comparison(budget, tuple(_row(r, r.best) for r in results))
+    if budget is not None and all(charged(r) >= budget for r in cut):
+        return Comparison(budget, tuple(row for r in results for row in _rows(r, None)))
     if not cut:
-        return Comparison(None, tuple(_row(r, r.best) for r in results))
-    equal = min(r.costs.cpu_seconds for r in cut)
-    return Comparison(equal, tuple(_row(r, r.best_within(equal)) for r in results))
+        return Comparison(None, tuple(row for r in results for row in _rows(r, None)))
+    equal = min(charged(r) for r in cut)
+    return Comparison(equal, tuple(row for r in results for row in _rows(r, equal)))
 
 
-def _row(result: Result, best: Candidate | None) -> Row:
-    standings = () if best is None else tuple(stand(result.problem, best.responses))
-    costs = result.costs
-    return Row(
-        result.strategy,
+def _rows(result: Result, equal: float | None) -> list[Row]:
+    best = result.best if equal is None else result.best_within(equal)
+    costs, early = result.costs, _at_convergence(result, equal)
+    label = result.strategy if ended(result) else f"{result.strategy} (unfinished)"
+    if early is not None:
+        label += ", full budget" if equal is None else f", at {equal:.4g} CPU s"
+    whole = Row(
+        label,
         best,
-        standings,
-        costs.cpu_seconds,
+        _standings(result, best),
+        charged(result),
         costs.reference_solves,
         costs.solves,
         len(result.candidates),
-        ended(result),
     )
+    return [whole] if early is None else [early, whole]
+
+
+def _at_convergence(result: Result, equal: float | None) -> Row | None:
+    """The line of a strategy's first convergence; None where there was none, or nothing to speak of after it."""
+    note = next((note for note in result.notes if note.kind == "converged"), None)
+    end = charged(result) if equal is None else min(equal, charged(result))
+    if note is None or note.cpu_seconds > WHOLE * end:
+        return None
+    best = result.best_within(note.cpu_seconds)
+    if best is None:
+        return None
+    by_then = [c for c in result.candidates if c.cpu_seconds <= note.cpu_seconds]
+    solves = max(c.reference_solves for c in by_then)
+    label = f"{result.strategy}, at its convergence"
+    return Row(label, best, _standings(result, best), note.cpu_seconds, solves, None, len(by_then), early=True)
+
+
+def _standings(result: Result, best: Candidate | None) -> tuple[Standing, ...]:
+    return () if best is None else tuple(stand(result.problem, best.responses))
 
 
 def stand(problem: Problem, responses: Mapping[str, Response]) -> list[Standing]:

@@ -11,21 +11,11 @@ import numpy as np
 from invdesign.export import FeatureSizes
 from invdesign.figures.response import curves
 from invdesign.figures.search import trials_of
-from invdesign.figures.surrogate import number
-from invdesign.report.facts import Standing, compare, ended, overall_best, stand, versions
+from invdesign.figures.values import number
+from invdesign.report.facts import Standing, ended, overall_best, stand, versions
+from invdesign.report.table import Table, fixed, show
 from invdesign.result import DRIFT_TOLERANCE, Result
 from invdesign.targets import Target
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns and rows of text; `numeric` columns are aligned right, `strong` rows stand out."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: frozenset[int] = frozenset()
-    strong: frozenset[int] = frozenset()
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,20 +26,6 @@ class Headline:
     state: str
     sentences: tuple[str, ...]
     figures: tuple[tuple[str, str, str], ...] = field(default=())
-
-
-def show(value: float | None, digits: int = 4) -> str:
-    """A number for people."""
-    if value is None or not np.isfinite(value):
-        return "–"
-    return f"{value:.{digits}g}"
-
-
-def fixed(value: float, scale: str = "linear") -> str:
-    """A response value: three decimals, two significant digits where that would hide it, two decimals in dB."""
-    if scale == "db":
-        return f"{value:.2f} dB"
-    return f"{value:.3f}" if 0.01 <= abs(value) < 1000 or value == 0 else f"{value:.2g}"
 
 
 def headline(results: Sequence[Result], sizes: FeatureSizes | None) -> Headline:
@@ -135,55 +111,6 @@ def response_table(result: Result | None) -> Table | None:
     return Table(columns, tuple(rows), frozenset({3, 4})) if rows else None
 
 
-def comparison_table(results: Sequence[Result]) -> Table:
-    """The strategies at equal total CPU seconds."""
-    comparison = compare(results)
-    names = next((row.standings for row in comparison.rows if row.standings), ())[:3]
-    head = ("strategy", "targets", "distance", *(f"worst {s.name}" for s in names))
-    columns = (*head, "CPU s used", "reference solves", "all solves", "verified designs")
-    rows = []
-    for row in comparison.rows:
-        best = row.best
-        worst = [fixed(s.worst) for s in row.standings[: len(names)]] or ["–"] * len(names)
-        rows.append(
-            (
-                row.strategy if row.ended else f"{row.strategy} (unfinished)",
-                "none verified yet" if best is None else ("met" if best.distance == 0 else "not met"),
-                "–" if best is None else show(best.distance),
-                *worst,
-                f"{row.cpu_seconds:.1f}",
-                str(row.reference_solves),
-                str(row.solves),
-                str(row.verified),
-            )
-        )
-    ranks = [row.best.rank if row.best else (np.inf, np.inf) for row in comparison.rows]
-    strong = frozenset({ranks.index(min(ranks))}) if len(rows) > 1 and min(ranks)[0] < np.inf else frozenset[int]()
-    equal = comparison.cpu_seconds
-    limit = "ran to its own end" if equal is None else f"with up to {show(equal)} CPU seconds in all"
-    note = f"Each {limit}."
-    note += (
-        " CPU seconds count everything: solves, gradients, training, search, verification. The last "
-        "verification and the refined check are counted, but not cut off."
-    )
-    return Table(columns, tuple(rows), frozenset(range(2, len(columns))), strong, note)
-
-
-def costs_table(results: Sequence[Result]) -> Table:
-    """CPU seconds by phase, a column a strategy."""
-    totals: dict[str, float] = {}
-    for result in results:
-        for phase, cpu_seconds in result.costs.cpu_seconds_by_phase.items():
-            totals[phase] = totals.get(phase, 0.0) + cpu_seconds
-    rows = [
-        (phase, *(f"{r.costs.cpu_seconds_by_phase.get(phase, 0.0):.2f}" for r in results))
-        for phase in sorted(totals, key=lambda p: -totals[p])
-    ]
-    rows.append(("total", *(f"{r.costs.cpu_seconds:.2f}" for r in results)))
-    columns = ("CPU seconds", *(r.strategy for r in results))
-    return Table(columns, tuple(rows), frozenset(range(1, len(columns))), frozenset({len(rows) - 1}))
-
-
 def training_table(results: Sequence[Result]) -> Table | None:
     """One row a training of a network."""
     keys = (
@@ -202,7 +129,7 @@ def training_table(results: Sequence[Result]) -> Table | None:
             values = [show(number(content, key), 3) for key in keys]
             rows.append((result.strategy, str(content.get("level", "–")), *values))
     columns = (
-        "strategy", "level", "samples", "gradients", "value error", "R²", "gradient cosine", "90 % coverage",
+        "strategy", "level", "samples", "gradients", "value error", "R²", "gradient cosine", "90 % interval covers",
         "interval width", "CPU s",
     )  # fmt: skip
     return Table(columns, tuple(rows), frozenset(range(2, len(columns)))) if rows else None

@@ -52,12 +52,14 @@ def pictures(results: Sequence[Result], best: Result | None) -> Iterator[tuple[s
         ),
         (
             "convergence",
-            "Best verified design so far against the cost of everything: solves, gradients, training, verification.",
+            "Best verified design so far against the cost of everything that is charged: solves, gradients, training, "
+            "verification.",
             convergence_figure(results),
         ),
         (
             "surrogate",
-            "The networks on designs they were not trained on, and along the run.",
+            "Above: each run's last networks (full) and the trivial models (pale) on designs they were not trained on. "
+            "Below: the steps of the hybrids, and how each model's own gradient pointed, whichever made the step.",
             surrogate_figure(results),
         ),
     )
@@ -67,9 +69,13 @@ def pictures(results: Sequence[Result], best: Result | None) -> Iterator[tuple[s
     number = 0
     for result in results:
         for search in result.noted("search"):
-            if (figure := search_figure(search)) is not None:
+            levels = [fidelity.name for fidelity in result.problem.simulator.fidelities]
+            if (figure := search_figure(search, levels)) is not None:
                 number += 1
-                text = f"Validation curves of the trials ({result.strategy}); pruned ones are faint."
+                text = (
+                    f"Validation curves of the trials ({result.strategy}), pruned ones faint. Errors before and after "
+                    "the change of fidelity do not compare."
+                )
                 yield "search", Picture("search" if number == 1 else f"search-{number}", text, figure)
 
 

@@ -62,7 +62,8 @@ class Learner:
             before = max(2, round(fresh.config.pretraining_epochs * RETRAINING_SHARE))
             fresh.config = replace(fresh.config, epochs=epochs, pretraining_epochs=before)
         self.evaluator.stage = f"training the ensemble, round {self.rounds + 1}"
-        report = fresh.fit(data, seed=self.seed + self.rounds, memo=self.evaluator.memo, init=self.ensemble)
+        # One seed for all rounds: what a warm start has trained on must not be held out next.
+        report = fresh.fit(data, seed=self.seed, memo=self.evaluator.memo, init=self.ensemble)
         self.key = content_key(self.key, data.key, self.seed, self.rounds, fresh.architecture.key)
         self.ensemble = fresh
         self.rounds += 1

@@ -81,16 +81,19 @@ def with_notes(result: Result) -> Result:
         }
         for n in range(10)
     ]
+    for trial in trials:
+        epochs = len(trial["curve"])
+        trial["levels"] = [0] * min(epochs, 4) + [1] * max(0, epochs - 4)
     training = {
         "level": "toy-1", "samples": 64, "gradients": 32, "value_error": 0.11, "r2": 0.93, "gradient_cosine": 0.71,
         "coverage_90": 0.87, "interval_width": 0.06, "cpu_seconds": 5.2,
         "baselines": {
-            "mean": {"value_error": 1.0},
-            "nearest neighbour": {"value_error": 0.6, "gradient_cosine": 0.3},
-            "mean gradient": {"gradient_cosine": 0.29},
+            "mean": {"value_error": 1.0, "gradient_cosine": None},
+            "nearest": {"value_error": 0.6, "gradient_cosine": 0.3},
+            "mean_gradient": {"gradient_cosine": 0.29},
         },
     }  # fmt: skip
-    notes = [Note("search", 3.0, {"trials": trials, "best": 9, "objective": "validation error"})]
+    notes = [Note("search", 3.0, {"trials": trials, "best": 9, "objective": "both"})]
     notes += [Note("surrogate", 5.0, training), Note("surrogate", 6.0, {"level": "toy-1", "samples": 96})]
     for step in range(12):
         predicted = float(rng.uniform(0.01, 0.1))
@@ -100,6 +103,7 @@ def with_notes(result: Result) -> Result:
             "actual": predicted * float(rng.uniform(0.2, 1.1)),
             "radius": 0.1,
             "accepted": step % 5 != 0,
+            "cpu_seconds": 0.5,
             "cosines": {"surrogate": 0.7, "low_fidelity": float(rng.uniform(0.6, 0.95)), "mean_gradient": 0.3},
         }
         notes.append(Note("step", 7.0 + step, content))

@@ -60,6 +60,8 @@ def test_run_then_report_then_show(file, tmp_path):
     assert ran.exit_code == 0, ran.output
     assert "descent" in ran.stdout and "chance" in ran.stdout
     assert "Verified best:" in ran.stdout
+    assert "first met the targets after" in ran.stdout or "No strategy has met the targets." in ran.stdout
+    assert ran.stdout.splitlines()[-1] == f"Report: {(out / 'report' / 'report.html').resolve().as_uri()}"
     assert (out / "experiment.py").read_text() == EXPERIMENT
     page = out / "report" / "report.html"
     first = page.read_text()

@@ -11,13 +11,24 @@ import numpy as np
 import pytest
 
 from invdesign.budget import Budget
+from invdesign.evaluator import Note
 from invdesign.export import read_gds
-from invdesign.figures import convergence_figure, design_figure, fields_figure, response_figure
-from invdesign.figures.style import SETTINGS
+from invdesign.figures import (
+    convergence_figure,
+    design_figure,
+    fields_figure,
+    response_figure,
+    search_figure,
+    surrogate_figure,
+)
+from invdesign.figures.style import SETTINGS, colour, dash, marker
+from invdesign.figures.values import charged
 from invdesign.problem import Problem
 from invdesign.report import write_report
+from invdesign.report.comparison import comparison_table, costs_table, uncharged
 from invdesign.report.facts import compare, overall_best, stand
-from invdesign.report.page import comparison_table, headline, response_table
+from invdesign.report.lessons import learnt_table, lessons, steps_of, steps_table
+from invdesign.report.page import headline, response_table
 from invdesign.run import run
 from invdesign.strategies import Adjoint, Drawn, Random
 from invdesign.targets import CustomTarget, Target
@@ -148,7 +159,7 @@ def test_comparison_is_at_equal_cost(results):
     )
     spent = results[2].notes
     assert any(note.kind == "budget spent" for note in spent)
-    costs = results[0].costs
+    costs = replace(results[0].costs, cpu_seconds_by_phase={})
     slow = replace(results[0], candidates=(early, late), notes=spent, costs=replace(costs, cpu_seconds=10.0))
     fast = replace(results[0], candidates=(early,), notes=spent, costs=replace(costs, cpu_seconds=5.0))
     compared = compare([slow, fast])
@@ -210,3 +221,118 @@ def test_report_of_a_grey_drawing_says_so():
     grey = np.full((12, 12), 0.4)
     result = run(toy_problem(), Drawn(grey), budget=Budget(solves=5))
     assert "grey" in headline([result], None).sentences[0]
+
+
+@pytest.mark.parametrize("draw", [response_figure, convergence_figure])
+def test_legends_of_many_long_names_fit(results, draw):
+    names = [f"a strategy of thirty-five letters {n:2}" for n in range(8)]
+    many = [replace(results[n % 3], strategy=name) for n, name in enumerate(names)]
+    figure = draw(many)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    told = {text.get_text().replace("\n", " ").replace("  ", " ") for text in legend.get_texts()}
+    assert {name.replace("  ", " ") for name in names} <= told
+    inner, outer = legend.get_window_extent(), figure.bbox
+    assert inner.x0 >= outer.x0 and inner.x1 <= outer.x1 and inner.y0 >= outer.y0
+    assert all(not inner.overlaps(axes.get_tightbbox()) for axes in figure.axes)
+
+
+def test_ten_series_are_told_apart():
+    assert len({(colour(n), marker(n), str(dash(n))) for n in range(10)}) == 10
+    assert len({colour(n) for n in range(10)}) == len({marker(n) for n in range(10)}) == 10
+
+
+def at_costs(result, *, cpu_seconds, check=0.0, setup=0.0):
+    phases = {"toy-1": cpu_seconds, "check": check} if check else {"toy-1": cpu_seconds}
+    costs = replace(result.costs, cpu_seconds=cpu_seconds + check, cpu_seconds_by_phase=phases, setup_cpu_seconds=setup)
+    return replace(result, costs=costs)
+
+
+def test_check_and_setup_are_not_charged(results):
+    result = at_costs(results[0], cpu_seconds=8.0, check=30.0, setup=2.5)
+    assert charged(result) == 8.0
+    table = comparison_table([result])
+    assert table.rows[-1][table.columns.index("CPU s used")] == "8.0"
+    assert "check of each best design 30.0 CPU s" in table.note and "set-up, shared, 2.5 CPU s" in table.note
+    costs = costs_table([result])
+    assert costs.rows[-2:] == (("charged", "8.00"), ("refined check, not charged", "30.00"))
+    assert uncharged([at_costs(results[0], cpu_seconds=8.0)]) == ""
+    (line, *_) = convergence_figure([result]).axes[0].get_lines()
+    assert max(line.get_xdata()) == 8.0
+
+
+def test_convergence_has_a_line_of_its_own(results):
+    early = replace(results[0].best, cpu_seconds=2.0, distance=0.1)
+    late = replace(results[0].best, cpu_seconds=9.0, distance=0.0)
+    notes = (Note("converged", 3.0, {"start": 1}),)
+    result = at_costs(replace(results[0], candidates=(early, late), notes=notes), cpu_seconds=10.0)
+    first, whole = compare([result]).rows
+    assert (first.label, first.best, first.cpu_seconds, first.verified) == (
+        f"{result.strategy}, at its convergence",
+        early,
+        3.0,
+        1,
+    )
+    assert (whole.label, whole.best, whole.cpu_seconds) == (f"{result.strategy}, full budget", late, 10.0)
+    assert comparison_table([result]).strong == {1}
+    # Where it converged at its very end, one line says all; where it was cut before, there is no convergence yet.
+    at_end = replace(result, notes=(Note("converged", 9.9, {}),))
+    assert [row.label for row in compare([at_end]).rows] == [result.strategy]
+    cut = at_costs(replace(result, notes=(Note("budget spent", 1.0, {}),)), cpu_seconds=2.5)
+    assert [row.early for row in compare([result, cut]).rows] == [False, False]
+
+
+def test_lessons_come_from_the_numbers(results):
+    def step(model, predicted, actual):
+        content = {"model": model, "predicted": predicted, "actual": actual, "accepted": actual > 0, "cpu_seconds": 2.0}
+        return Note("step", 1.0, content)
+
+    notes = [step("surrogate", 0.1, -0.2), step("surrogate", 0.1, 0.02), step("low_fidelity", 0.1, 0.06)]
+    hybrid = replace(results[0], strategy="hybrid", notes=tuple(notes), candidates=())
+    costs = replace(hybrid.costs, cpu_seconds_by_phase={"search-trial": 3.0, "surrogate-member": 1.0})
+    hybrid = replace(hybrid, costs=costs)
+    network, low = steps_of(hybrid)
+    assert (network.count, network.accepted, network.gain) == (2, 1, 0.02)
+    assert network.ratio == pytest.approx(-0.9)
+    assert (network.cpu_seconds, network.all_cpu_seconds, low.all_cpu_seconds) == (4.0, 8.0, 2.0)
+    assert low.reference_solves == len(hybrid.problem.cases())
+    table = steps_table([hybrid])
+    assert table is not None and [row[1] for row in table.rows] == ["network", "low fidelity"]
+    met = replace(results[0], strategy="quick", candidates=(replace(results[0].best, cpu_seconds=4.0, distance=0.0),))
+    shares, times = (text.replace("\N{NO-BREAK SPACE}", " ") for text in lessons([hybrid, met]))
+    assert "0.08" in shares and "network made 25 %" in shares and "low fidelity 75 %" in shares
+    assert times == "In this problem “quick” first met the targets after 4.0 CPU s; “hybrid” never."
+    assert lessons([hybrid])[-1] == "No strategy has met the targets."
+    # A network that was trained, but never asked, is seen as well.
+    (unused, _) = sorted(steps_of(replace(hybrid, notes=(notes[-1],))), key=lambda steps: steps.count)
+    assert (unused.model, unused.count, unused.all_cpu_seconds) == ("network", 0, 4.0)
+    assert lessons([replace(met, problem=toy_problem(targets=[Target("transmission", goal="maximize")]))]) == []
+
+
+def test_surrogate_is_told_beside_trivial_models(results):
+    table = learnt_table([with_notes(results[0])])
+    assert table is not None
+    assert [row[1] for row in table.rows] == ["first", "last"]
+    first = dict(zip(table.columns, table.rows[0], strict=True))
+    assert first["samples"] == "64"
+    assert (first["value error"], first["value error, mean of the training set"]) == ("0.11", "1")
+    assert (first["gradient cosine"], first["gradient cosine, mean gradient"]) == ("0.71", "0.29")
+    figure = surrogate_figure([with_notes(results[0])])
+    assert figure is not None
+    ticks = [text.get_text() for axes in figure.axes for text in axes.get_yticklabels()]
+    assert not any("_" in text for text in ticks)
+    assert "nearest neighbour" in ticks
+
+
+def test_search_curves_part_at_the_reference(results):
+    search = with_notes(results[0]).noted("search")[0]
+    figure = search_figure(search, ("toy-0", "toy-1"))
+    assert figure is not None
+    (axes,) = figure.axes
+    assert "toy-1" in axes.get_xlabel() and "gradient cosine" in axes.get_ylabel()
+    assert "toy-0" in axes.texts[0].get_text()
+    spans = [(min(line.get_xdata()), max(line.get_xdata())) for line in axes.get_lines() if len(line.get_xdata())]
+    assert all(high < 1 or low >= 1 for low, high in spans)
+    assert min(low for low, _ in spans) == -3
+    plain = {**search, "trials": [{k: v for k, v in t.items() if k != "levels"} for t in search["trials"]]}
+    assert search_figure(plain).axes[0].get_xlabel() == "epoch"
