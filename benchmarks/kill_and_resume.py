@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from invdesign.arrays import content_key
 from invdesign.store import Store
 
 EXPERIMENT = """
@@ -60,11 +61,25 @@ def fingerprint(folder: Path) -> dict[str, object]:
     with Store(folder / "out" / "store.db") as store:
         runs = store.runs()
         return {
-            "evaluations": {key: len(store.gradients(key)) for key in store.evaluation_keys()},
-            "artefacts": store.artefact_keys(),
+            "evaluations": {key: content_key(*answers(store, key)) for key in store.evaluation_keys()},
+            "artefacts": [(kind, key, content_key(untimed(store, key))) for kind, key in store.artefact_keys()],
             "journal": {r["run"]: [(s, *row[:2]) for s, row in sorted(store.journal(r["run"]).items())] for r in runs},
             "best": {r["run"]: (r["best"]["label"], r["best"]["loss"], r["best"]["distance"]) for r in runs},
         }
+
+
+def answers(store: Store, key: str) -> list[object]:
+    """Response, error and gradients of an evaluation."""
+    evaluation = store.evaluation(key)
+    gradients = [[g.cotangents, g.gradient] for g in store.gradients(key)]
+    return [evaluation and [evaluation.design, evaluation.response, evaluation.error], gradients]
+
+
+def untimed(store: Store, key: str) -> object:
+    """Payload of an artefact but for the times it holds."""
+    artefact = store.artefact(key)
+    times = ("cpu_seconds", "latency_ms")
+    return artefact and {name: array for name, array in artefact[0].items() if name not in times}
 
 
 def moment(folder: Path) -> str:

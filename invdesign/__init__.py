@@ -3,9 +3,10 @@
 from importlib.metadata import PackageNotFoundError, version
 
 from invdesign.budget import Budget
-from invdesign.evaluator import Candidate, Evaluator, Record
+from invdesign.evaluator import Evaluator
 from invdesign.executors import InProcess, Processes
 from invdesign.problem import Problem, Scenario
+from invdesign.records import Candidate, Record
 from invdesign.result import Result
 from invdesign.run import Strategy, run
 from invdesign.space import DensitySpace, DesignSpace

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
+import types
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -40,8 +42,16 @@ def unpack(blob: bytes) -> dict[str, Array]:
         raise CorruptArrays(f"Expected packed arrays. Got {len(blob)} bytes that do not read: {error}") from error
 
 
+class ContentError(TypeError):
+    """Something whose content cannot be told, so that it cannot be part of a key."""
+
+
 def content_key(*parts: object) -> str:
-    """SHA-256 of the content of strings, numbers, arrays, dataclasses and nestings of them."""
+    """SHA-256 of the content of strings, numbers, arrays, dataclasses, functions and nestings of them.
+
+    Raises:
+        ContentError: for anything else.
+    """
     digest = hashlib.sha256()
     for part in parts:
         _feed(digest, part)
@@ -54,32 +64,51 @@ def _feed(digest: Any, part: object) -> None:
         digest.update(np.ascontiguousarray(part).tobytes())
     elif isinstance(part, Mapping):
         digest.update(f"map {len(part)}".encode())
-        for key in sorted(part):
+        for key in sorted(part, key=repr):
             _feed(digest, key)
             _feed(digest, part[key])
     elif isinstance(part, (list, tuple)):
         digest.update(f"list {len(part)}".encode())
         for entry in part:
             _feed(digest, entry)
-    elif is_dataclass(part) and not isinstance(part, type):
-        digest.update(f"value {type(part).__module__}.{type(part).__qualname__}".encode())
-        _feed(digest, {f.name: getattr(part, f.name) for f in fields(part) if f.compare})
-    elif isinstance(part, (str, int, float, bool, type(None))):
-        digest.update(f"{type(part).__name__} {json.dumps(part)}\n".encode())
+    elif isinstance(part, (set, frozenset)):
+        _feed(digest, ["set", sorted(content_key(entry) for entry in part)])
+    elif isinstance(part, slice):
+        _feed(digest, ["slice", part.start, part.stop, part.step])
     elif isinstance(part, np.generic):
         _feed(digest, part.item())
-    elif isinstance(part, complex):
-        _feed(digest, [part.real, part.imag])
-    elif callable(part):
-        _feed_callable(digest, part)
+    elif isinstance(part, (str, int, float, bool, type(None))):
+        digest.update(f"{type(part).__name__} {json.dumps(part)}\n".encode())
+    elif isinstance(part, (complex, bytes)):
+        digest.update(f"{type(part).__name__} {part!r}\n".encode())
+    elif isinstance(part, type):
+        _feed(digest, ["type", part.__module__, part.__qualname__])
+    elif is_dataclass(part):
+        digest.update(f"value {type(part).__module__}.{type(part).__qualname__}".encode())
+        _feed(digest, {f.name: getattr(part, f.name) for f in fields(part)})
+    elif isinstance(part, functools.partial):
+        _feed(digest, ["partial", part.func, part.args, part.keywords])
+    elif isinstance(part, types.MethodType):
+        _feed(digest, ["method", part.__self__, part.__func__])
+    elif isinstance(part, types.FunctionType):
+        _feed(digest, ["function", part.__module__, part.__qualname__, part.__defaults__, part.__kwdefaults__])
+        _feed(digest, [cell.cell_contents for cell in part.__closure__ or ()])
+        _feed_code(digest, part.__code__)
+    elif isinstance(part, types.BuiltinFunctionType):
+        _feed(digest, ["builtin", part.__module__, part.__qualname__])
     else:
-        raise TypeError(f"Expected strings, numbers, arrays, dataclasses or nestings of them. Got {type(part)}.")
+        raise ContentError(
+            "Expected strings, numbers, arrays, dataclasses, functions or nestings of them, whose content makes the "
+            f"key of a run. Got {type(part).__module__}.{type(part).__qualname__}; make it a dataclass."
+        )
 
 
-def _feed_callable(digest: Any, function: Any) -> None:
-    """A function counts by its name and its code, so that an edited loss is another loss."""
-    code = getattr(function, "__code__", None)
-    _feed(digest, [getattr(function, "__module__", ""), getattr(function, "__qualname__", type(function).__qualname__)])
-    if code is not None:
-        digest.update(code.co_code)
-        _feed(digest, [repr(c) for c in code.co_consts if not hasattr(c, "co_code")])
+def _feed_code(digest: Any, code: types.CodeType) -> None:
+    """A function counts by what it does, so that an edited loss is another loss."""
+    digest.update(code.co_code)
+    _feed(digest, code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            _feed_code(digest, constant)
+        else:
+            _feed(digest, repr(constant))

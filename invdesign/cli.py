@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from invdesign.arrays import ContentError
 from invdesign.budget import Budget
 from invdesign.executors import InProcess, Processes
 from invdesign.experiment import Experiment, ExperimentError, load_experiment
@@ -41,7 +42,7 @@ def explained() -> Iterator[None]:
     """Turns errors that say what to do into messages, and an interrupt into the conventional exit code."""
     try:
         yield
-    except (ExperimentError, StoreError) as error:
+    except (ExperimentError, StoreError, ContentError) as error:
         raise UserError(str(error)) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -115,6 +116,10 @@ def run_command(
             print_results(console(), results)
         if not no_report:
             _write_report(folder, results, quiet)
+        if all(result.best is None for result in results):
+            errors = [record.error for result in results for record in result.records if record.error]
+            because = f" The last solve that failed: {errors[-1]}" if errors else ""
+            raise click.ClickException(f"No design could be verified.{because}")
 
 
 def _asked(file: Path, experiment: Experiment, chosen: Mapping[str, Strategy]) -> Asked:

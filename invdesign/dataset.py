@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from invdesign.arrays import content_key
-from invdesign.evaluator import Record
+from invdesign.records import Record
 from physics.base import Array
 from surrogates.data import Dataset, LevelData
 

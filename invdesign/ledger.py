@@ -35,29 +35,35 @@ class Ledger:
         """Takes CPU seconds that this process spent but that are charged by themselves off the overhead."""
         self._mark += cpu_seconds
 
-    def charge(self, kind: str, key: str, cpu_seconds: float) -> None:
-        """Charges one request, and the overhead since the last, to the meter and the journal."""
+    def charge(self, kind: str, key: str, cpu_seconds: float) -> bool:
+        """Charges one request, and the overhead since the last, to the meter and the journal.
+
+        True where it differs from the journal: what the journal has from here on is of a path that is left.
+        """
         now = time.process_time()
         overhead = max(0.0, now - self._mark)
         self._mark = now
         known = self._journal.get(self.seq)
+        differs = known is not None and known[:2] != (kind, key)
         if known is not None and known[:2] == (kind, key):
             _, _, cpu_seconds, overhead = known
         else:
-            if known is not None:
-                self._differs(kind, key)
+            if differs:
+                self._leave(kind, key)
             if self.writes:
                 self.store.add_journal(self.run, self.seq, kind, key, cpu_seconds, overhead)
         self.seq += 1
         self.meter.charge(kind, cpu_seconds)
         self.meter.charge("strategy", overhead)
+        return differs
 
-    def _differs(self, kind: str, key: str) -> None:
+    def _leave(self, kind: str, key: str) -> None:
         self._journal = {seq: row for seq, row in self._journal.items() if seq < self.seq}
         if not self._warned:
             self._warned = True
             warnings.warn(
-                f"Request {self.seq} of this run ({kind}, {key[:12]}) differs from its journal (other library versions "
-                "or another processor?). Nothing stored is wrong; the run goes on along a new path.",
+                f"Request {self.seq} of this run ({kind}, {key[:12]}) differs from its journal: other library "
+                "versions, another processor, or a crashed solve that now succeeded? Nothing stored is wrong; the run "
+                "goes on along a new path.",
                 stacklevel=4,
             )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdesign.evaluator import Candidate, Evaluator, Record
+from invdesign.arrays import content_key
+from invdesign.evaluator import Evaluator
 from invdesign.problem import Case, Problem
+from invdesign.records import Candidate, Record
 from invdesign.work import Task
-from physics.base import Array, Response, check_design
+from physics.base import Array, Differentiable, check_design
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Point:
     gradient: Array | None
     records: tuple[Record, ...]
     error: str | None = None
+
+
+# Steps of a line search may touch the bounds to rounding.
+SLACK = 1e-6
 
 
 def at_sharpness(problem: Problem, beta: float) -> Problem:
@@ -56,7 +62,10 @@ def evaluate_points(
 
     Raises:
         BudgetSpent: see `Evaluator.ask`.
+        ValueError: for parameters outside [0, 1] or a fidelity that does not answer the targets.
+        TypeError: if gradients are asked of a simulator that has none.
     """
+    _check(problem, thetas, level, gradients)
     cases = problem.cases()
     loss = problem.target_loss(problem.simulator.fidelities[level])
     tensors = [torch.tensor(theta, dtype=torch.float64, requires_grad=True) for theta in thetas]
@@ -88,26 +97,34 @@ def _point(
     if error is not None:
         return Point(values, level, float("inf"), float("inf"), None, records, error)
     target = problem.target_loss(problem.simulator.fidelities[level])
-    responses = [target.tensors(record.response or {}) for record in records]
-    losses = torch.stack([target.loss(response) for response in responses]).detach().requires_grad_()
+    try:
+        losses, distance = target.judge([record.response or {} for record in records])
+    except FloatingPointError as wrong:
+        return Point(values, level, float("inf"), float("inf"), None, records, str(wrong))
+    losses.requires_grad_()
     total = problem.combined(losses)
-    distance = torch.stack([target.distance(response) for response in responses]).amax()
     gradient = None
     if gradients:
         (weights,) = torch.autograd.grad(total, losses)
         pulled = [w * torch.from_numpy(r.gradient) for w, r in zip(weights, records, strict=True)]
         (chained,) = torch.autograd.grad(list(densities), theta, pulled)
         gradient = chained.numpy()
-    return Point(values, level, float(total.detach()), float(distance.detach()), gradient, records)
+    return Point(values, level, float(total.detach()), distance, gradient, records)
 
 
-def judge(problem: Problem, responses: Mapping[str, Response]) -> tuple[float, float]:
-    """(loss, distance) of the cases' responses at the reference fidelity."""
-    target = problem.target_loss(problem.reference)
-    tensors = [{k: torch.as_tensor(v) for k, v in response.items()} for response in responses.values()]
-    losses = torch.stack([target.loss(t) for t in tensors])
-    distance = torch.stack([target.distance(t) for t in tensors]).amax()
-    return float(problem.combined(losses)), float(distance)
+def _check(problem: Problem, thetas: Sequence[Array], level: int, gradients: bool) -> None:
+    for target in problem.targets:
+        target.check(problem.simulator.fidelities[level])
+    if gradients and not isinstance(problem.simulator, Differentiable):
+        raise TypeError(
+            f"Expected a simulator with gradients (a vjp method). Got {type(problem.simulator).__name__}; "
+            "use a strategy that needs none, such as random_designs."
+        )
+    for theta in thetas:
+        if np.shape(theta) != (problem.space.size,):
+            raise ValueError(f"Expected parameters of shape ({problem.space.size},). Got {np.shape(theta)}.")
+        if not (np.isfinite(theta).all() and np.min(theta) >= -SLACK and np.max(theta) <= 1 + SLACK):
+            raise ValueError(f"Expected parameters in [0, 1]. Got {np.min(theta):.4g} to {np.max(theta):.4g}.")
 
 
 def binarized(problem: Problem, theta: Array) -> list[tuple[Case, NDArray[np.float64]]]:
@@ -139,9 +156,10 @@ def _verify(
     label: str,
     beyond_budget: bool,
 ) -> Candidate | None:
-    nominal = designs[0][1]
+    stored = [design.astype(np.float32) for _, design in designs]
+    key = content_key(stored)
     for known in evaluator.candidates:
-        if np.array_equal(known.design, nominal):
+        if known.key == key:
             return known
     tasks = [Task(case.simulator, design, problem.reference_level) for case, design in designs]
     with evaluator.charged_to("verification"):
@@ -149,8 +167,23 @@ def _verify(
     if any(record.response is None for record in records):
         return None
     responses = {case.name: record.response or {} for (case, _), record in zip(designs, records, strict=True)}
-    loss, distance = judge(problem, responses)
+    try:
+        losses, distance = problem.target_loss(problem.reference).judge(list(responses.values()))
+    except FloatingPointError as wrong:
+        evaluator.note("not judged", label=label, error=str(wrong))
+        return None
+    loss = float(problem.combined(losses))
     meter = evaluator.meter
-    candidate = Candidate(label, theta, nominal, responses, loss, distance, meter.cpu_seconds, meter.reference_solves)
+    candidate = Candidate(
+        key,
+        label,
+        theta,
+        stored[0].astype(np.float64),
+        responses,
+        loss,
+        distance,
+        meter.cpu_seconds,
+        meter.reference_solves,
+    )
     evaluator.add_candidate(candidate)
     return candidate

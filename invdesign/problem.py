@@ -73,6 +73,22 @@ class TargetLoss:
         terms = [target.weight * target.distance(response, self.fidelity) for target in self.targets]
         return torch.stack(torch.broadcast_tensors(*terms)).amax(0)
 
+    def judge(self, responses: Sequence[Response]) -> tuple[Tensor, float]:
+        """(losses of the cases, largest distance of any); differentiable no further.
+
+        Raises:
+            FloatingPointError: if a target's loss or distance is not finite.
+        """
+        tensors = [{name: torch.from_numpy(np.array(value)) for name, value in r.items()} for r in responses]
+        losses = torch.stack([self.loss(t) for t in tensors]).detach()
+        distance = float(torch.stack([self.distance(t) for t in tensors]).amax())
+        if not (torch.isfinite(losses).all() and np.isfinite(distance)):
+            raise FloatingPointError(
+                f"Expected finite losses of the targets. Got {losses.tolist()}, distance {distance}; does a custom "
+                "loss divide by, or take the root or logarithm of, what may vanish?"
+            )
+        return losses, distance
+
     def __call__(self, response: Response) -> dict[str, Array]:
         """dL/dRe + i dL/dIm for each quantity that the loss depends on."""
         tensors = self.tensors(response)
@@ -120,6 +136,10 @@ class Problem:
             raise ValueError(f"Expected scenario names that differ from each other and from 'nominal'. Got {names}.")
         for scenario in self.scenarios:
             self._check_parameters(scenario)
+            try:
+                self.space.offset(scenario.erosion)
+            except ValueError as error:
+                raise ValueError(f"Scenario {scenario.name!r} with erosion={scenario.erosion}: {error}") from error
 
     def _check_parameters(self, scenario: Scenario) -> None:
         if not scenario.parameters:
@@ -143,6 +163,25 @@ class Problem:
     def reference_level(self) -> int:
         """Its level."""
         return len(self.simulator.fidelities) - 1
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """All that a loss depends on beside the simulator, for keys."""
+        return (self.space, self.targets, self.scenarios, self.combine)
+
+    def answers(self, level: int) -> bool:
+        """Whether a fidelity answers what the targets ask; a cheap one may offer proxies only."""
+        try:
+            for target in self.targets:
+                target.check(self.simulator.fidelities[level])
+        except ValueError:
+            return False
+        return True
+
+    @property
+    def cheapest_level(self) -> int:
+        """The cheapest fidelity that answers what the targets ask."""
+        return next(level for level in range(len(self.simulator.fidelities)) if self.answers(level))
 
     def cases(self, simulator: Simulator | None = None) -> tuple[Case, ...]:
         """The nominal case and one a scenario, on this problem's simulator or one in its place."""
@@ -170,7 +209,10 @@ class Problem:
 
         Every case uses the design as its space decodes it; a density given as such is the nominal case only.
         """
-        level = level % len(self.simulator.fidelities)
+        count = len(self.simulator.fidelities)
+        if not -count <= level < count:
+            raise ValueError(f"Expected a level from {-count} to {count - 1}. Got {level}.")
+        level = level % count
         loss = self.target_loss(self.simulator.fidelities[level])
         if np.shape(theta) == tuple(self.space.shape):
             designs = [("nominal", self.simulator, check_design(theta, self.space.shape))]
@@ -181,7 +223,5 @@ class Problem:
                 for c in self.cases()
             ]
         responses = {name: simulator.simulate(design, level) for name, simulator, design in designs}
-        tensors = [{k: torch.as_tensor(v) for k, v in r.items()} for r in responses.values()]
-        losses = torch.stack([loss.loss(t) for t in tensors])
-        distance = torch.stack([loss.distance(t) for t in tensors]).amax()
-        return Evaluation(designs[0][2], responses, float(self.combined(losses)), float(distance))
+        losses, distance = loss.judge(list(responses.values()))
+        return Evaluation(designs[0][2], responses, float(self.combined(losses)), distance)

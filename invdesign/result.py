@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from invdesign.budget import Budget
-from invdesign.evaluator import Candidate, Note, Record
 from invdesign.problem import Problem
+from invdesign.records import Candidate, Note, Record
 from physics.base import Array, Response
 
 # Largest change of any magnitude in the response, from the reference to the refined solver, that counts as converged.
@@ -95,9 +95,15 @@ class Result:
 
 
 def drift(reference: Response, refined: Response) -> float:
-    """Largest change of the magnitude of any quantity that both responses have in the same shape."""
+    """Largest change of the magnitude of any quantity that both responses have in the same shape.
+
+    Of quantities beyond 1 (stresses, say) as a share of their largest value, else as it is.
+    """
     shared = [k for k in reference if k in refined and reference[k].shape == refined[k].shape]
-    changes = [np.abs(np.abs(reference[k]) - np.abs(refined[k])).max(initial=0.0) for k in shared]
+    changes = [
+        np.abs(np.abs(reference[k]) - np.abs(refined[k])).max(initial=0.0) / np.abs(reference[k]).max(initial=1.0)
+        for k in shared
+    ]
     return float(max(changes, default=float("nan")))
 
 

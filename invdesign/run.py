@@ -14,7 +14,7 @@ from invdesign.budget import Budget, BudgetSpent, Meter
 from invdesign.evaluator import Evaluator
 from invdesign.executors import InProcess
 from invdesign.ledger import Ledger
-from invdesign.points import judge, verify
+from invdesign.points import verify
 from invdesign.problem import Problem
 from invdesign.result import ConvergenceCheck, Costs, Result, drift, provenance
 from invdesign.runtime import fixed_threads
@@ -39,8 +39,7 @@ def strategy_name(strategy: Strategy) -> str:
 
 def run_key(problem: Problem, strategy: Strategy, budget: Budget, seed: int) -> str:
     """What makes two runs the same run."""
-    described = (problem.space, problem.targets, problem.scenarios, problem.combine)
-    return content_key(problem.simulator.identity, described, strategy, budget, seed)
+    return content_key(problem.simulator.identity, problem.content, strategy, budget, seed)
 
 
 def run(
@@ -85,6 +84,8 @@ def run(
                 observer=observer,
                 replay_only=replay_only,
             )
+    if isinstance(strategy, type):
+        raise TypeError(f"Expected a strategy. Got the class {strategy.__name__}; call it, as in adjoint().")
     store.bind(problem.simulator.identity)
     # Made now, so that a simulator which cannot be refined says so before the budget is spent.
     refined = problem.simulator.refined() if isinstance(problem.simulator, HasRefinement) else None
@@ -166,7 +167,7 @@ def check_convergence(problem: Problem, evaluator: Evaluator, refined: Simulator
         evaluator.note("check failed", error=next(r.error for r in records if r.error))
         return None
     responses = {c.name: r.response or {} for c, r in zip(problem.cases(), records, strict=True)}
-    _, distance = judge(problem, responses)
+    _, distance = problem.target_loss(problem.reference).judge(list(responses.values()))
     worst = max(drift(best.responses[name], responses[name]) for name in best.responses)
     spent = evaluator.meter.cpu_seconds - before
     return ConvergenceCheck(refined.fidelities[level].name, responses["nominal"], worst, distance, spent)

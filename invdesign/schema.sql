@@ -1,4 +1,6 @@
--- Finished evaluations, by content. A retried crash is a further attempt: nothing is ever changed or removed.
+-- Facts about the store itself, such as the simulator it belongs to.
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+-- Finished evaluations, by content. A retried crash is a further attempt: no evaluation is ever changed or removed.
 CREATE TABLE evaluations (
     key TEXT NOT NULL, attempt INTEGER NOT NULL,
     identity TEXT NOT NULL, level INTEGER NOT NULL, replicate INTEGER NOT NULL,

@@ -68,21 +68,32 @@ class Store:
             raise StoreError(f"Expected the folder {Path(self.path).parent} to exist, to hold a store. Make it first.")
         with self._explained("open"):
             self._db = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._open_schema()
+            try:
+                self._check_schema()
+                # Only now: it changes the file, which must be an invdesign store.
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._make_schema()
+            except BaseException:
+                self._db.close()
+                raise
 
-    def _open_schema(self) -> None:
+    def _empty(self) -> bool:
+        return bool(self._db.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
+
+    def _make_schema(self) -> None:
+        if not self._empty():
+            return
+        with self.transaction():
+            # A second process may have made it meanwhile.
+            if self._empty():
+                for statement in (files("invdesign") / "schema.sql").read_text().split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _check_schema(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version == 0 and tables == 0:
-            with self.transaction():
-                # A second process may have made it meanwhile.
-                if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                    for statement in (files("invdesign") / "schema.sql").read_text().split(";"):
-                        self._db.execute(statement)
-                    self._db.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if version == 0 and self._empty():
             return
         if version != SCHEMA_VERSION:
             raise StoreError(
@@ -105,6 +116,8 @@ class Store:
                 remedy = "Another process holds the store; end it, or run again later."
             elif "readonly" in text or "unable to open" in text:
                 remedy = "Check that the path is a file you may write."
+            elif isinstance(error, sqlite3.IntegrityError):
+                remedy = "This is a defect of invdesign; please report it. All that had finished is kept."
             else:
                 remedy = (
                     "The file was left untouched. Recover what can be read with "
@@ -122,12 +135,12 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
                 # A full disk may have rolled back already.
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         with self.transaction():
@@ -293,6 +306,15 @@ class Store:
                 row["reference_solves"],
             ),
         )
+
+    def forget_after(self, run: str, seq: int, candidates: int) -> None:
+        """Drops what a run's journal has from `seq` on, and its candidates from that number on: a path that is left.
+
+        Evaluations and artefacts stay; they are found by content, whoever asked.
+        """
+        with self.transaction():
+            self._write("DELETE FROM journal WHERE run = ? AND seq >= ?", (run, seq))
+            self._write("DELETE FROM candidates WHERE run = ? AND number >= ?", (run, candidates))
 
     def end_run(self, run: str, summary: Mapping[str, Any]) -> None:
         """Notes how a run ended."""

@@ -177,6 +177,9 @@ class CustomTarget:
 def choose(axis: str, values: Sequence[Any], wanted: Any) -> list[int]:
     """Indices of the wanted coordinates on an axis: one value, a list, or a slice of values with both ends in."""
     if isinstance(wanted, slice):
+        ends = [end for end in (wanted.start, wanted.stop) if end is not None]
+        if ends and not all(map(_number, [*ends, *values])):
+            raise ValueError(f"Expected a slice of numbers on an axis of numbers. Got {wanted} on {axis}.")
         low = -math.inf if wanted.start is None else wanted.start
         high = math.inf if wanted.stop is None else wanted.stop
         if wanted.start is None and wanted.stop is None:
@@ -185,6 +188,8 @@ def choose(axis: str, values: Sequence[Any], wanted: Any) -> list[int]:
         if not index:
             raise ValueError(f"Expected some {axis} within [{low}, {high}]. Got only {list(values)}.")
         return index
+    if isinstance(wanted, (list, tuple, set)) and not wanted:
+        raise ValueError(f"Expected at least one {axis} among {list(values)}. Got none.")
     listed = list(wanted) if isinstance(wanted, (list, tuple, set, np.ndarray)) else [wanted]
     index = []
     for want in listed:

@@ -38,27 +38,30 @@ class Outcome:
 
 
 def execute(task: Task) -> Outcome:
-    """Runs a task; whatever the solver raises becomes part of the outcome."""
+    """Runs a task; whatever the solver or the cotangents' function raises becomes part of the outcome.
+
+    A response that came before its gradient failed is handed back with the error.
+    """
     start = time.process_time()
-    solved: Solved = (None, None, None, None)
+    seen: dict[str, dict[str, Array]] = {}
+    cotangents, gradient, message = None, None, None
     try:
-        solved = _solve(task)
-    except Exception as error:  # noqa: BLE001 - a solver may raise anything; it is recorded, not hidden
+        cotangents, gradient = _solve(task, seen)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a solver may raise anything; it is recorded, not hidden
         where = traceback.extract_tb(error.__traceback__)[-1]
-        solved = (None, None, None, f"{type(error).__name__}: {error} (in {where.name}, line {where.lineno})")
-    response, cotangents, gradient, message = solved
+        message = f"{type(error).__name__}: {error} (in {where.name}, line {where.lineno})"
     failure = None if message is None else "raised"
-    return Outcome(response, cotangents, gradient, time.process_time() - start, message, failure)
+    spent = time.process_time() - start
+    return Outcome(seen.get("response"), cotangents, gradient, spent, message, failure)
 
 
-Solved = tuple[dict[str, Array] | None, dict[str, Array] | None, Array | None, str | None]
-
-
-def _solve(task: Task) -> Solved:
+def _solve(task: Task, seen: dict[str, dict[str, Array]]) -> tuple[dict[str, Array] | None, Array | None]:
+    """(cotangents, gradient) of a task, None without; the response goes into `seen` as soon as it is known."""
     simulator = task.simulator
+    fidelity = simulator.fidelities[task.level]
     if task.cotangents is None:
-        response = simulator.simulate(task.design, task.level, task.replicate)
-        return _checked(response, simulator.fidelities[task.level]), None, None, None
+        seen["response"] = _checked(simulator.simulate(task.design, task.level, task.replicate), fidelity)
+        return None, None
     if not isinstance(simulator, Differentiable):
         raise TypeError(
             f"Expected a simulator with gradients (a vjp method). Got {type(simulator).__name__}; "
@@ -67,14 +70,15 @@ def _solve(task: Task) -> Solved:
     used: dict[str, Array] = {}
 
     def remembered(response: Response) -> Mapping[str, Array]:
+        seen["response"] = _checked(response, fidelity)
         used.update(resolve_cotangents(task.cotangents or {}, response))
         return used
 
     response, gradient = simulator.vjp(task.design, task.level, remembered, task.replicate)
-    checked = _checked(response, simulator.fidelities[task.level])
+    seen.setdefault("response", _checked(response, fidelity))
     if np.shape(gradient) != np.shape(task.design) or not np.isfinite(gradient).all():
         raise FloatingPointError("The solver's gradient has the wrong shape or is not finite.")
-    return checked, dict(used), np.asarray(gradient), None
+    return dict(used), np.asarray(gradient)
 
 
 def _checked(response: Mapping[str, Array], fidelity: Fidelity) -> dict[str, Array]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from invdesign.evaluator import Note
 from invdesign.problem import Problem
+from invdesign.records import Note
 from invdesign.result import Result
 from invdesign.targets import CustomTarget, Target
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdesign.evaluator import Candidate
 from invdesign.figures.values import charged
 from invdesign.problem import Problem
+from invdesign.records import Candidate
 from invdesign.result import Result
 from invdesign.targets import AnyTarget, CustomTarget, Target
 from physics.base import Fidelity, Response

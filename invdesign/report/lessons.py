@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from invdesign.evaluator import Note
 from invdesign.figures.values import BASELINE_NAMES, baselines, gains, has_bands, number, trainings
+from invdesign.records import Note
 from invdesign.report.facts import ended
 from invdesign.report.table import Table, decimals, enumerated, percent, show
 from invdesign.result import Result

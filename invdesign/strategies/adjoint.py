@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,10 @@ import numpy as np
 from invdesign.evaluator import Evaluator
 from invdesign.points import at_sharpness, evaluate_points, verify
 from invdesign.problem import Problem
-from invdesign.strategies.descent import Optimizer, Vector, descend
+from invdesign.strategies.descent import Optimizer, SolveFailed, Vector, descend
+from invdesign.strategies.patience import Patience
 from invdesign.strategies.start import first_theta, random_theta
 from physics.base import Array
-
-
-class SolveFailed(Exception):
-    """A solve inside a descent failed; the start it belongs to is given up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,36 +40,38 @@ class Adjoint:
     starts: int | None = None
     name: str = "adjoint"
 
+    def __post_init__(self) -> None:
+        if not self.betas or min(self.betas) <= 0:
+            raise ValueError(f"Expected at least one sharpness, all above 0. Got betas={self.betas}.")
+        if self.evaluations < 1 or (self.starts is not None and self.starts < 1):
+            raise ValueError(f"Expected evaluations and starts of at least 1. Got {self.evaluations}, {self.starts}.")
+        if self.optimizer not in ("mma", "lbfgsb"):
+            raise ValueError(f"Expected optimizer 'mma' or 'lbfgsb'. Got {self.optimizer!r}.")
+
     def __call__(self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator) -> None:
         """Runs the strategy."""
+        level = check_level_index(problem, self.level)
         theta = first_theta(problem, self.start, rng)
-        number = 1
+        number, patience = 1, Patience(evaluator)
         while True:
             try:
                 with evaluator.trajectory():
-                    theta = self._descend(problem, evaluator, theta, number)
+                    self._descend(problem, evaluator, theta, number, level)
                 if number == 1:
                     evaluator.note("converged", start=number)
             except SolveFailed as error:
                 evaluator.note("start given up", start=number, error=str(error))
             number += 1
-            if self.starts is not None and number > self.starts:
+            if patience.lost() or (self.starts is not None and number > self.starts):
                 return
             theta = random_theta(problem, rng)
 
-    def _descend(self, problem: Problem, evaluator: Evaluator, theta: Vector, number: int) -> Vector:
-        level = self.level % len(problem.simulator.fidelities)
+    def _descend(self, problem: Problem, evaluator: Evaluator, theta: Vector, number: int, level: int) -> None:
         for beta in self.betas:
             evaluator.stage = f"start {number}, sharpness {beta:g}"
-            sharp = at_sharpness(problem, beta)
-            theta = descend(
-                lambda x, sharp=sharp: solve(sharp, evaluator, x, level),  # type: ignore[misc]
-                theta,
-                optimizer=self.optimizer,
-                evaluations=self.evaluations,
-            )
+            function = proposing(at_sharpness(problem, beta), evaluator, level)
+            theta = descend(function, theta, optimizer=self.optimizer, evaluations=self.evaluations)
             verify(problem, evaluator, theta, f"start {number}, sharpness {beta:g}")
-        return theta
 
 
 def low_fidelity(**settings: Any) -> Adjoint:
@@ -80,8 +80,16 @@ def low_fidelity(**settings: Any) -> Adjoint:
     return Adjoint(**(named | settings))
 
 
+def check_level_index(problem: Problem, level: int) -> int:
+    """The level counted from 0; `ValueError` where there is none."""
+    count = len(problem.simulator.fidelities)
+    if not -count <= level < count:
+        raise ValueError(f"Expected a level from {-count} to {count - 1}. Got {level}.")
+    return level % count
+
+
 def solve(problem: Problem, evaluator: Evaluator, theta: Vector, level: int) -> tuple[float, Vector]:
-    """Loss and gradient `(size,)` at theta; the best theta so far stands as proposal.
+    """Loss and gradient `(size,)` at theta.
 
     Raises:
         SolveFailed: with the solver's message.
@@ -89,5 +97,18 @@ def solve(problem: Problem, evaluator: Evaluator, theta: Vector, level: int) -> 
     (point,) = evaluate_points(problem, evaluator, [theta], level, gradients=True)
     if point.error is not None or point.gradient is None:
         raise SolveFailed(point.error)
-    evaluator.proposal = theta
     return point.loss, np.asarray(point.gradient, dtype=np.float64)
+
+
+def proposing(problem: Problem, evaluator: Evaluator, level: int) -> Callable[[Vector], tuple[float, Vector]]:
+    """`solve` as a function of theta, which leaves the best theta so far as the evaluator's proposal."""
+    best = np.inf
+
+    def function(theta: Vector) -> tuple[float, Vector]:
+        nonlocal best
+        loss, gradient = solve(problem, evaluator, theta, level)
+        if loss < best:
+            best, evaluator.proposal = loss, np.array(theta)
+        return loss, gradient
+
+    return function

@@ -14,6 +14,10 @@ Vector = NDArray[np.float64]
 Optimizer = Literal["mma", "lbfgsb"]
 
 
+class SolveFailed(Exception):
+    """A solve inside a descent failed, with the solver's message."""
+
+
 def descend(
     function: Callable[[Vector], tuple[float, Vector]],
     start: Vector,
@@ -24,7 +28,10 @@ def descend(
     lower: Vector | float = 0.0,
     upper: Vector | float = 1.0,
 ) -> Vector:
-    """The best point found from `start` `(d,)` within the box; what `function` raises comes through.
+    """The best point found from `start` `(d,)` within the box.
+
+    A `SolveFailed` of `function` ends the descent there; if nothing was found before, it comes through, as does
+    whatever else `function` raises.
 
     MMA: Svanberg, SIAM J. Optim. 12, 555 (2002); L-BFGS-B: Byrd et al., SIAM J. Sci. Comput. 16, 1190 (1995).
 
@@ -38,6 +45,7 @@ def descend(
 
     Raises:
         ValueError: for an unknown optimizer.
+        SolveFailed: if the first solve failed.
     """
     best: tuple[float, Vector] = (np.inf, np.array(start))
 
@@ -51,21 +59,36 @@ def descend(
     box_low = np.broadcast_to(np.asarray(lower, dtype=np.float64), start.shape)
     box_high = np.broadcast_to(np.asarray(upper, dtype=np.float64), start.shape)
     inside = np.clip(start, box_low, box_high)
-    if optimizer == "mma":
-        _mma(remembered, inside, box_low, box_high, evaluations, relative_tolerance)
-    elif optimizer == "lbfgsb":
-        options = {"maxfun": evaluations, "maxiter": evaluations, "ftol": relative_tolerance}
-        minimize(  # type: ignore[call-overload]
-            remembered,
-            inside,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=Bounds(box_low, box_high),
-            options=options,
-        )
-    else:
+    if optimizer not in ("mma", "lbfgsb"):
         raise ValueError(f"Expected optimizer 'mma' or 'lbfgsb'. Got {optimizer!r}.")
+    try:
+        _minimize(remembered, inside, box_low, box_high, optimizer, evaluations, relative_tolerance)
+    except SolveFailed:
+        if not np.isfinite(best[0]):
+            raise
     return best[1]
+
+
+def _minimize(
+    function: Callable[[Vector], tuple[float, Vector]],
+    start: Vector,
+    lower: Vector,
+    upper: Vector,
+    optimizer: Optimizer,
+    evaluations: int,
+    relative_tolerance: float,
+) -> None:
+    if optimizer == "mma":
+        _mma(function, start, lower, upper, evaluations, relative_tolerance)
+        return
+    minimize(
+        function,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=Bounds(lower, upper),
+        options={"maxfun": evaluations, "maxiter": evaluations, "ftol": relative_tolerance},
+    )
 
 
 def _mma(

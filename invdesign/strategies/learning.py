@@ -14,6 +14,7 @@ from invdesign.arrays import content_key
 from invdesign.dataset import dataset
 from invdesign.evaluator import Evaluator
 from invdesign.problem import Problem
+from invdesign.strategies.descent import SolveFailed
 from surrogates.architecture import Architecture
 from surrogates.choice import ArchitectureChoice, SearchResult
 from surrogates.ensemble import DeepEnsemble
@@ -48,8 +49,15 @@ class Learner:
         return self.problem.reference_level
 
     def learn(self) -> None:
-        """Chooses the architecture at the first call, and (re)trains the ensemble on all this run has seen."""
-        data = dataset(self.evaluator.records, self.problem.simulator.identity)
+        """Chooses the architecture at the first call, and (re)trains the ensemble on all this run has seen.
+
+        Raises:
+            SolveFailed: if nothing at the reference has succeeded.
+        """
+        identity = self.problem.simulator.identity
+        if not any(r.level == self.level and r.identity == identity and r.response for r in self.evaluator.records):
+            raise SolveFailed("no solve at the reference has succeeded; there is nothing to learn from")
+        data = dataset(self.evaluator.records, identity)
         if self._result is None:
             self.evaluator.stage = "searching the architecture"
             self._result = self.choice.choose(
@@ -64,8 +72,8 @@ class Learner:
         self.evaluator.stage = f"training the ensemble, round {self.rounds + 1}"
         # One seed for all rounds: what a warm start has trained on must not be held out next.
         report = fresh.fit(data, seed=self.seed, memo=self.evaluator.memo, init=self.ensemble)
-        self.key = content_key(self.key, data.key, self.seed, self.rounds, fresh.architecture.key)
         self.ensemble = fresh
+        self.key = content_key(fresh.architecture.key, [fitted_content(fresh, level) for level in fresh.fitted])
         self.rounds += 1
         names = [fidelity.name for fidelity in self.problem.simulator.fidelities]
         for level, score in report.levels.items():
@@ -125,6 +133,12 @@ class Learner:
         if self.ensemble is None:
             return 1.0
         return max(1.0, float(self.ensemble.fitted[self.level].calibration.member_scale))
+
+
+def fitted_content(ensemble: DeepEnsemble, level: int) -> list[Any]:
+    """All that a fitted level's predictions depend on, for keys."""
+    fitted = ensemble.fitted[level]
+    return [level, list(fitted.states), fitted.calibration, fitted.codec.mean, fitted.codec.scale]
 
 
 def _finite(value: float) -> float | None:

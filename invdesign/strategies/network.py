@@ -12,6 +12,7 @@ from invdesign.evaluator import Evaluator
 from invdesign.points import at_sharpness, evaluate_points, verify
 from invdesign.problem import Problem
 from invdesign.strategies.learning import Learner
+from invdesign.strategies.patience import Patience
 from invdesign.strategies.start import random_theta
 from surrogates.choice import ArchitectureChoice
 from surrogates.search import search
@@ -46,11 +47,18 @@ class Surrogate:
     caution: float = 1.0
     name: str = "surrogate"
 
+    def __post_init__(self) -> None:
+        if not self.betas or min(self.betas) <= 0 or min(self.starts, self.steps, self.asked) < 1:
+            raise ValueError("Expected betas above 0, and starts, steps and asked of at least 1.")
+
     def __call__(self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator) -> None:
         """Runs the strategy."""
         known = sample(problem, evaluator, rng, self.designs)
+        if not known:
+            evaluator.note("given up", error="Every solve at the reference failed; there is nothing to learn from.")
+            return
         learner = Learner(self.surrogate, problem, evaluator, seed=int(rng.integers(2**31)))
-        number = 0
+        number, patience = 0, Patience(evaluator)
         while True:
             learner.learn()
             sharp = at_sharpness(problem, self.betas[min(number, len(self.betas) - 1)])
@@ -70,14 +78,14 @@ class Surrogate:
                 theta = min(solved, key=lambda pair: pair[0])[1]
                 evaluator.proposal = theta
                 verify(problem, evaluator, theta, f"round {number}")
+            if patience.lost():
+                return
 
     def _descend(self, problem: Problem, evaluator: Evaluator, learner: Learner, starts: Vectors) -> Vectors:
         """Ends of the descents, most promising first; `starts x size`."""
         inputs = {
             "surrogate": learner.key,
-            "space": problem.space,
-            "targets": problem.targets,
-            "scenarios": problem.scenarios,
+            "problem": problem.content,
             "starts": starts,
             "steps": self.steps,
             "caution": self.caution,
@@ -127,6 +135,8 @@ def sample(
     paths = [evaluator.new_group() for _ in drawn]
     known: list[tuple[float, Vectors]] = []
     for level, count in enumerate(designs):
+        if not problem.answers(level):
+            continue  # a rung of proxies: nothing the targets could be judged by
         evaluator.stage = f"sampling at {problem.simulator.fidelities[level].name}"
         for beta in SAMPLED_BETAS:
             chosen = [i for i in range(count) if drawn[i][1] == beta]

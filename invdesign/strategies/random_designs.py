@@ -9,6 +9,7 @@ import numpy as np
 from invdesign.evaluator import Evaluator
 from invdesign.points import verify
 from invdesign.problem import Problem
+from invdesign.strategies.patience import Patience
 from invdesign.strategies.start import random_theta
 
 
@@ -22,7 +23,9 @@ class Random:
     def __call__(self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator) -> None:
         """Runs the strategy."""
         evaluator.stage = "random designs"
-        count = 0
+        count, patience = 0, Patience(evaluator, rounds=200)
         while self.designs is None or count < self.designs:
             count += 1
             verify(problem, evaluator, random_theta(problem, rng), f"random {count}")
+            if patience.lost():
+                return

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 
 from invdesign.evaluator import Evaluator
-from invdesign.points import evaluate_points
 from invdesign.problem import Problem
-from invdesign.strategies.adjoint import SolveFailed
+from invdesign.strategies.adjoint import solve
 from invdesign.strategies.descent import Vector, descend
 from invdesign.strategies.learning import Learner
 
@@ -58,7 +57,7 @@ class NetworkModel:
 
 @dataclass(frozen=True)
 class LowFidelityModel:
-    """The cheapest fidelity of the solver itself."""
+    """The cheapest fidelity of the solver that answers the targets."""
 
     problem: Problem
     evaluator: Evaluator
@@ -66,10 +65,7 @@ class LowFidelityModel:
 
     def value_and_gradient(self, theta: Vector) -> tuple[float, Vector]:
         """Loss and gradient `(size,)` at the cheapest level."""
-        (point,) = evaluate_points(self.problem, self.evaluator, [theta], 0, gradients=True)
-        if point.error is not None or point.gradient is None:
-            raise SolveFailed(point.error)
-        return point.loss, np.asarray(point.gradient, dtype=np.float64)
+        return solve(self.problem, self.evaluator, theta, self.problem.cheapest_level)
 
     def spread(self, theta: Vector, centre: Vector) -> None:
         """A solver has no opinion on its own error."""
@@ -110,18 +106,40 @@ def corrected_step(model: StepModel, centre: Vector, gradient: Vector, radius: f
         radius: largest change of a parameter.
         evaluations: most calls of the model.
     """
-    value, slope = model.value_and_gradient(centre)
+    known: dict[bytes, tuple[float, Vector]] = {}
+
+    def modelled(theta: Vector) -> tuple[float, Vector]:
+        key = theta.tobytes()
+        if key not in known:
+            known[key] = model.value_and_gradient(theta)
+        return known[key]
+
+    value, slope = modelled(centre)
     tilt = gradient - slope
 
     def change(theta: Vector) -> tuple[float, Vector]:
-        if np.array_equal(theta, centre):
-            return 0.0, gradient
-        there, down = model.value_and_gradient(theta)
+        there, down = modelled(theta)
         return there - value + float(tilt @ (theta - centre)), down + tilt
 
     low, high = np.maximum(centre - radius, 0.0), np.minimum(centre + radius, 1.0)
     theta = descend(
         change, centre, optimizer="mma", evaluations=evaluations, relative_tolerance=1e-3, lower=low, upper=high
     )
-    predicted = -change(theta)[0]
-    return Step(theta, predicted, model.spread(theta, centre), slope)
+    return Step(theta, -change(theta)[0], model.spread(theta, centre), slope)
+
+
+def widened_step(
+    model: StepModel, centre: Vector, gradient: Vector, radius: float, evaluations: int, chain: int, doubt: float
+) -> Step:
+    """Corrected steps in boxes of once, twice, ... `chain` times the radius while the spread stays below `doubt` of
+    the predicted gain; the last such step, or the first where even that is in doubt.
+    """
+    best = corrected_step(model, centre, gradient, radius, evaluations)
+    for links in range(2, chain + 1):
+        if (best.spread or 0.0) > doubt * best.predicted:
+            break
+        further = corrected_step(model, centre, gradient, links * radius, evaluations)
+        if (further.spread or 0.0) > doubt * further.predicted:
+            break
+        best = further
+    return best

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from invdesign.budget import Budget
-from invdesign.evaluator import Note
 from invdesign.problem import Problem, Scenario
+from invdesign.records import Note
 from invdesign.result import Result
 from invdesign.run import run
 from invdesign.space import DensitySpace

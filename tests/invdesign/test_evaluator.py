@@ -253,3 +253,34 @@ def _runs(pid: int) -> bool:
         return False
     status = Path(f"/proc/{pid}/stat")
     return not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def infinite(response: Response) -> dict[str, Array]:
+    raise ZeroDivisionError("the slope of this loss is infinite")
+
+
+def test_a_failed_gradient_leaves_the_answer(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a.db")
+    (design,) = designs(1)
+    (value,) = evaluator(store).ask([Task(TOY, design, 1)])
+    (failed,) = evaluator(store, run="b").ask([Task(TOY, design, 1, infinite)])
+    assert "infinite" in str(failed.error)
+    assert failed.response is None
+    (again,) = evaluator(store, run="c").ask([Task(TOY, design, 1)])
+    (good,) = evaluator(store, run="d").ask([Task(TOY, design, 1, ones)])
+    assert again.response is not None
+    assert value.response is not None
+    np.testing.assert_array_equal(again.response["s"], value.response["s"])
+    assert good.gradient is not None
+
+
+def test_a_batch_stops_where_the_cpu_seconds_are_spent() -> None:
+    class Busy(Toy):
+        def simulate(self, design: Array, level: int, replicate: int = 0) -> Response:
+            sum(i * i for i in range(400_000))
+            return super().simulate(design, level, replicate)
+
+    asker = evaluator(Store(), Budget(cpu_seconds=0.1))
+    with pytest.raises(BudgetSpent):
+        asker.ask(tasks(designs(60), Busy()))
+    assert asker.meter.cpu_seconds < 0.4

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from invdesign.budget import Budget
-from invdesign.evaluator import Note
 from invdesign.export import read_gds
 from invdesign.figures import (
     convergence_figure,
@@ -24,6 +23,7 @@ from invdesign.figures import (
 from invdesign.figures.style import SETTINGS, colour, dash, marker
 from invdesign.figures.values import charged
 from invdesign.problem import Problem
+from invdesign.records import Note
 from invdesign.report import write_report
 from invdesign.report.comparison import comparison_table, costs_table, uncharged
 from invdesign.report.facts import compare, overall_best, stand

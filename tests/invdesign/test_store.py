@@ -158,3 +158,15 @@ def test_packed_arrays_are_checked() -> None:
             unpack(damaged)
     with pytest.raises(TypeError, match="object array"):
         pack({"a": np.array([object()])})
+
+
+def test_a_foreign_database_is_not_changed(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.db"
+    connection = sqlite3.connect(foreign)
+    connection.execute("CREATE TABLE customers (name TEXT)")
+    connection.close()
+    before = foreign.read_bytes()
+    with pytest.raises(StoreError, match="no invdesign store"):
+        Store(foreign)
+    assert foreign.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [foreign]
