@@ -1,7 +1,7 @@
 """Neural stand-ins for solvers: several fidelities, adjoint gradients, calibrated spread, architecture search."""
 
 from surrogates.architecture import Architecture
-from surrogates.choice import ArchitectureChoice, SearchResult, TrialRecord, fixed
+from surrogates.choice import ArchitectureChoice, SearchError, SearchResult, TrialRecord, fixed
 from surrogates.data import DataError, Dataset, LevelData
 from surrogates.encoding import ResponseCodec
 from surrogates.ensemble import DeepEnsemble
@@ -9,7 +9,7 @@ from surrogates.evaluation import BaselineScore, LevelScore, TrainingReport
 from surrogates.memo import Memo, no_memo
 from surrogates.persistence import CorruptSurrogateError
 from surrogates.prediction import Prediction, Surrogate
-from surrogates.search import Search, SearchError, search
+from surrogates.search import Search, search
 from surrogates.splitting import split
 from surrogates.training import TrainingConfig, TrainingDiverged
 

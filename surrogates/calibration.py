@@ -1,4 +1,4 @@
-"""How far to trust an ensemble: spread scaled to held-out errors, and a conformal interval on top."""
+"""How far to trust an ensemble: spread scaled to held-out errors, and an interval that covers most of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 INTERVAL = 0.9
+MAX_RESIDUAL = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +18,7 @@ class Calibration:
     """Predictive covariance ``member_scale^2 * S(x) + residual``, S being the members' covariance at the design x.
 
     Args:
-        member_scale: factor on the members' deviations.
+        member_scale: factor on the members' deviations; above 0, so that the spread depends on the design.
         residual: ``n_outputs x n_outputs`` covariance of what all members miss alike.
         quantile: the 90 % interval reaches this many standard deviations to either side.
     """
@@ -34,10 +35,14 @@ class Calibration:
 def calibrate(members: Array, true: Array) -> Calibration:
     """Fit to held-out samples.
 
-    The mix of member spread and constant residual, and their common size, maximise the Gaussian likelihood of the
-    errors, output by output; the residual's correlations shrink towards none, the more so the fewer the samples. The
-    quantile is split conformal's (Lei et al., JASA 113, 1094 (2018), alg. 2) with the error over the standard deviation
-    as score, pooled over the outputs.
+    The mix of member spread and constant residual (at most 95 % of the variance), and their common size, maximise the
+    Gaussian likelihood of the errors, output by output; the residual's correlations shrink towards none, the more so
+    the fewer the samples.
+
+    The quantile is an empirical one of error over standard deviation, pooled over samples and outputs, with the rank
+    that conformal risk control would take for the share of outputs covered (Angelopoulos et al., ICLR 2024, eq. 4). The
+    guarantee of that method does not carry over: the deviation is fitted to the same samples, those of a group are
+    alike, and below 9 samples the rank asked for does not exist and the largest ratio stands in.
 
     Args:
         members: ``M x n x n_outputs`` predictions, M at least 2, standardised.
@@ -47,9 +52,11 @@ def calibrate(members: Array, true: Array) -> Calibration:
     n, k = error.shape
     spread = members.var(axis=0, ddof=1)
     power = np.maximum((error**2).mean(axis=0), 1e-12)
-    relative = spread * power.mean() / max(float(spread.mean()), 1e-30)
+    # Members that agree to a thousandth of their error say nothing about it.
+    typical = max(float(spread.mean()), 1e-6 * float(power.mean()))
+    relative = spread * power.mean() / typical
     best, mix, size = np.inf, 1.0, 1.0
-    for share in np.linspace(0.05, 1.0, 20):
+    for share in np.linspace(0.05, MAX_RESIDUAL, 19):
         variance = (1 - share) * relative + share * power
         scale = float((error**2 / variance).mean())
         loss = float(np.log(scale * variance).mean())
@@ -59,7 +66,7 @@ def calibrate(members: Array, true: Array) -> Calibration:
     shrinkage = k / (k + n)
     residual = size * mix * ((1 - shrinkage) * covariance + shrinkage * np.diag(power))
     residual[np.diag_indices(k)] = size * mix * power
-    member_scale = float(np.sqrt(size * (1 - mix) * power.mean() / max(float(spread.mean()), 1e-30)))
+    member_scale = float(np.sqrt(size * (1 - mix) * power.mean() / typical))
     unscaled = Calibration(member_scale, residual, 1.0)
     ratios = np.sort(np.abs(error / unscaled.std(members)).ravel())
     rank = min(int(np.ceil((n + 1) * k * INTERVAL)), n * k)

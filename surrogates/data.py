@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from surrogates.files import atomic_path
 
 Array = NDArray[Any]
 _SLACK = 1e-6
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading a file that holds something else ends in."""
 
 
 class DataError(ValueError):
@@ -30,14 +33,18 @@ def _checked(name: str, value: object, shape: tuple[int, ...], dtype: type | Non
     array = np.asarray(value)
     if dtype is None:
         dtype = np.complex128 if np.iscomplexobj(array) else np.float64
-    elif np.iscomplexobj(array):
+    elif np.iscomplexobj(array) and dtype is not np.complex128:
         raise DataError(f"Expected {name} to be real. Got {array.dtype}; pass its real part.")
     if array.shape != shape:
         raise DataError(f"Expected {name} to have shape {shape}. Got {array.shape}.")
-    array = np.array(array, dtype=dtype, order="C")
+    if array.dtype.kind not in "biufc":
+        raise DataError(f"Expected {name} to be numbers. Got {array.dtype}.")
     if not np.isfinite(array).all():
         bad = int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
         raise DataError(f"Expected {name} to be finite. Got NaN or infinity in row {bad}; drop failed samples.")
+    if dtype is np.int64 and (array != np.round(array)).any():
+        raise DataError(f"Expected {name} to be integers. Got {array[array != np.round(array)][0]}; number them.")
+    array = np.array(array, dtype=dtype, order="C")
     array.setflags(write=False)
     return array
 
@@ -52,7 +59,8 @@ class LevelData:
         groups: ``n`` integers, the optimisation run a sample came from. Splits are by group, never by sample; the same
             number at two levels means the same run.
         gradient_rows: ``m`` integers, the row of ``designs`` each gradient belongs to (a row may have several).
-        cotangents: name -> ``m x *quantity_shape`` in torch's convention (dL/dRe + i dL/dIm); a name left out is zero.
+        cotangents: name -> ``m x *quantity_shape`` in torch's convention (dL/dRe + i dL/dIm), kept in the response's
+            dtype; a name left out is zero.
         gradients: ``m x *design_shape``, real: the gradient of sum Re(conj(cotangent) response) in the density.
 
     Raises:
@@ -75,7 +83,8 @@ class LevelData:
             raise DataError(
                 f"Expected densities in [0, 1]. Got values from {designs.min():.4g} to {designs.max():.4g}."
             )
-        n, rows = len(designs), np.asarray(self.gradient_rows).astype(np.int64)
+        n = len(designs)
+        rows = _checked("gradient_rows", self.gradient_rows, np.shape(self.gradient_rows), np.int64)
         if not self.responses:
             raise DataError("Expected at least one named response. Got none.")
         unknown = sorted(set(self.cotangents) - set(self.responses))
@@ -87,15 +96,14 @@ class LevelData:
         for name, value in sorted(self.responses.items()):
             shape = np.shape(value)
             responses[name] = _checked(f"response {name!r}", value, (n, *shape[1:]))
-            dtype = responses[name].dtype
-            given = self.cotangents.get(name, np.zeros((len(rows), *shape[1:]), dtype))
-            real = None if dtype.kind == "c" else np.float64
-            cotangents[name] = _checked(f"cotangent of {name!r}", given, (len(rows), *shape[1:]), real)
+            dtype = np.complex128 if np.iscomplexobj(responses[name]) else np.float64
+            given = self.cotangents.get(name, np.zeros((len(rows), *shape[1:])))
+            cotangents[name] = _checked(f"cotangent of {name!r}", given, (len(rows), *shape[1:]), dtype)
         checked: dict[str, Any] = {
             "designs": designs,
             "responses": responses,
             "groups": _checked("groups", self.groups, (n,), np.int64),
-            "gradient_rows": _checked("gradient_rows", rows, rows.shape, np.int64),
+            "gradient_rows": rows,
             "cotangents": cotangents,
             "gradients": _checked("gradients", self.gradients, (len(rows), *designs.shape[1:]), np.float64),
         }
@@ -234,11 +242,12 @@ class Dataset:
     def load(cls, path: Path) -> Dataset:
         """Read what ``save`` wrote; ``DataError`` if the file is damaged or something else."""
         levels: dict[int, dict[str, Array]] = {}
+        content = io.BytesIO(Path(path).read_bytes())
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(content, allow_pickle=False) as file:
                 for key in file.files:
                     level, _, name = key.partition("/")
                     levels.setdefault(int(level), {})[name] = file[key]
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"Expected a data set written by Dataset.save in {path}. Got {error}.") from error
-        return cls({level: LevelData.from_arrays(flat) for level, flat in levels.items()})
+            return cls({level: LevelData.from_arrays(flat) for level, flat in levels.items()})
+        except _DAMAGE as error:
+            raise DataError(f"Expected a data set written by Dataset.save in {path}. Got {error!r}.") from error

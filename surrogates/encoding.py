@@ -14,6 +14,8 @@ from torch import Tensor
 
 Array = NDArray[Any]
 _FLOOR = 0.05
+_CONSTANT, _ROUNDING = 1e-9, 1e-14
+"""Spreads to be taken for noise, relative to the entry's mean and to the largest mean of its quantity."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def _flatten(fields: tuple[Field, ...], values: Mapping[str, Tensor]) -> Tensor:
 class ResponseCodec:
     """Standardises with figures of the training data: one mean and one scale an entry (Re and Im share it).
 
-    An entry that hardly moves is scaled by 5 % of its quantity's overall spread, so that its noise is not blown up.
+    An entry that hardly moves is scaled by 5 % of its quantity's overall spread, so that its noise is not blown up; one
+    that is constant but for rounding is scaled by 1.
 
     Args:
         fields: quantities in the order of the vector.
@@ -66,7 +69,8 @@ class ResponseCodec:
             mean = flat.mean(axis=0)
             variance = (np.abs(flat - mean) ** 2).mean(axis=0) / (2 if field.is_complex else 1)
             spread = np.sqrt(np.maximum(variance, _FLOOR**2 * variance.mean()))
-            spread = np.where(spread > 0, spread, 1.0)
+            rounding = np.maximum(_CONSTANT * np.abs(mean), _ROUNDING * np.abs(mean).max(initial=0))
+            spread = np.where(spread > rounding, spread, 1.0)
             fields.append(field)
             means += [mean.real, mean.imag] if field.is_complex else [mean]
             scales += [spread, spread] if field.is_complex else [spread]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +19,10 @@ from surrogates.encoding import ResponseCodec
 from surrogates.evaluation import LevelScore, TrainingReport, mean_cosine, r_squared, value_error
 from surrogates.memo import Memo, no_memo
 from surrogates.networks import SurrogateNetwork
-from surrogates.persistence import FittedLevel, load_fitted, save_fitted
+from surrogates.persistence import DAMAGE, CorruptSurrogateError, FittedLevel, load_fitted, save_fitted
 from surrogates.prediction import Prediction
 from surrogates.runtime import pick_device, torch_threads
-from surrogates.splitting import split
+from surrogates.splitting import sides_of, split
 from surrogates.states import State, state_key, with_output_units
 from surrogates.training import Trained, TrainingConfig, train
 
@@ -39,6 +38,10 @@ class DeepEnsemble:
         config: how each is trained.
         held_out: share of every level's samples, by groups, that picks the best epoch, calibrates the spread and is
             scored in the report.
+
+    Attributes:
+        fitted: level -> what ``fit`` left there.
+        sides: group -> whether it is held out; of all groups this ensemble and those it goes on from were fitted on.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class DeepEnsemble:
         self.held_out = held_out
         self.design_shape: tuple[int, ...] = ()
         self.fitted: dict[int, FittedLevel] = {}
+        self.sides: dict[int, bool] = {}
         self._networks: dict[int, list[SurrogateNetwork]] = {}
 
     def fit(
@@ -67,33 +71,49 @@ class DeepEnsemble:
             data: one level or several; each starts from the one below.
             seed: of the split, the weights and the batches.
             memo: each member's training goes through it, under the kind ``surrogate-member``.
-            init: a fitted ensemble of the same architecture and at least as many members to go on from. A level whose
-                data it has already seen is taken as it is.
+            init: a fitted ensemble of the same architecture and held-out share, and at least as many members, to go on
+                from. ``data`` is what it was fitted on, appended to. Groups stay on the side they were on, whatever the
+                seed: nothing it was trained on is held out now. A level below the reference whose data it has already
+                seen is taken as it is, calibration included.
 
         Raises:
             TrainingDiverged: a member's loss is no longer finite.
         """
         started = time.process_time()
-        train_data, held_out = split(data, self.held_out, seed)
-        codecs = {level: ResponseCodec.fit(samples.responses) for level, samples in train_data.levels.items()}
-        start = self._starting_points(init, data, codecs)
-        keep = frozenset(
-            level
-            for level in start[0]
-            if init is not None and level != data.reference and init.fitted[level].data_key == data.levels[level].key
-        )
+        known = self._known(init, data)
+        sides = init.sides if init is not None else {}
+        train_data, held_out = split(data, self.held_out, seed, sides)
+        data_keys = {level: samples.key + held_out.levels[level].key for level, samples in train_data.levels.items()}
+        kept = {
+            level: one
+            for level, one in known.items()
+            if level != data.reference and one.data_key == data_keys.get(level) and len(one.states) == self.members
+        }
+        codecs = {
+            level: kept[level].codec if level in kept else ResponseCodec.fit(samples.responses)
+            for level, samples in train_data.levels.items()
+        }
+        start = [
+            {
+                level: with_output_units(known[level].states[member], known[level].codec, codec)
+                for level, codec in codecs.items()
+                if level in known and known[level].codec.fields == codec.fields
+            }
+            for member in range(self.members)
+        ]
         trained, spent = [], 0.0
         overhead = time.process_time() - started
         for member in range(self.members):
             inputs = {
                 "architecture": self.architecture.to_json(),
                 "config": self.config.to_json(),
-                "data": data.key,
-                "held_out": self.held_out,
+                "held_out": held_out.key,
                 "init": {str(level): state_key(state) for level, state in start[member].items()},
-                "keep": sorted(keep),
+                "keep": sorted(kept),
+                "made_by": self.config.made_by(),
                 "member": member,
                 "seed": seed,
+                "train": train_data.key,
             }
 
             def compute(member: int = member) -> State:
@@ -105,20 +125,22 @@ class DeepEnsemble:
                     codecs,
                     seed=1000 * seed + member,
                     init=start[member],
-                    keep=keep,
+                    keep=frozenset(kept),
                 ).to_payload()
 
             trained.append(Trained.from_payload(memo("surrogate-member", inputs, compute)))
             spent += trained[-1].cpu_seconds
         started = time.process_time()
         self.design_shape, self._networks = data.design_shape, {}
+        self.sides = {**sides, **sides_of(train_data, held_out)}
         scores = {}
         with torch_threads(1):
             for level, samples in held_out.levels.items():
                 states = tuple(one.states[level] for one in trained)
                 blank = Calibration(1.0, np.eye(codecs[level].n_outputs), 1.0)
-                self.fitted[level] = FittedLevel(codecs[level], blank, states, data.levels[level].key)
-                scores[level] = self._calibrate(level, train_data.levels[level], samples)
+                calibration = kept[level].calibration if level in kept else None
+                self.fitted[level] = FittedLevel(codecs[level], calibration or blank, states, data_keys[level])
+                scores[level] = self._calibrate(level, train_data.levels[level], samples, calibration)
         self.fitted = {level: self.fitted[level] for level in scores}
         return TrainingReport(scores, spent + overhead + time.process_time() - started)
 
@@ -144,6 +166,7 @@ class DeepEnsemble:
             "members": self.members,
             "held_out": self.held_out,
             "design_shape": list(self.design_shape),
+            "sides": {str(group): held for group, held in self.sides.items()},
         }
         for level in self.fitted or (0,):
             self._level(level)
@@ -153,13 +176,17 @@ class DeepEnsemble:
     def load(cls, path: Path) -> DeepEnsemble:
         """Read what ``save`` wrote; ``CorruptSurrogateError`` if the file is damaged or something else."""
         header, fitted = load_fitted(path)
-        ensemble = cls(
-            Architecture.from_json(header["architecture"]),
-            int(header["members"]),
-            TrainingConfig(**header["config"]),
-            float(header["held_out"]),
-        )
-        ensemble.design_shape = tuple(int(n) for n in header["design_shape"])
+        try:
+            ensemble = cls(
+                Architecture.from_json(header["architecture"]),
+                int(header["members"]),
+                TrainingConfig(**header["config"]),
+                float(header["held_out"]),
+            )
+            ensemble.design_shape = tuple(int(n) for n in header["design_shape"])
+            ensemble.sides = {int(group): bool(held) for group, held in header["sides"].items()}
+        except DAMAGE as error:
+            raise CorruptSurrogateError(f"Expected a header written by save in {path}. Got {error!r}.") from error
         ensemble.fitted = fitted
         return ensemble
 
@@ -187,11 +214,10 @@ class DeepEnsemble:
         pooled = networks[0].pool(design.to(first).reshape(-1, *networks[0].shape))
         return torch.stack([network.from_pooled(pooled) for network in networks])
 
-    def _starting_points(
-        self, init: DeepEnsemble | None, data: Dataset, codecs: Mapping[int, ResponseCodec]
-    ) -> list[dict[int, State]]:
+    def _known(self, init: DeepEnsemble | None, data: Dataset) -> dict[int, FittedLevel]:
+        """The levels to go on from."""
         if init is None:
-            return [{} for _ in range(self.members)]
+            return {}
         if init.architecture != self.architecture or init.members < self.members:
             raise ValueError(
                 f"Expected init to hold {self.members} members of {self.architecture.key}. "
@@ -199,15 +225,9 @@ class DeepEnsemble:
             )
         if init.fitted and init.design_shape != data.design_shape:
             raise ValueError(f"Expected init to know designs {data.design_shape}. Got {init.design_shape}.")
-        shared = [level for level in data.levels if level in init.fitted]
-        return [
-            {
-                level: with_output_units(init.fitted[level].states[member], init.fitted[level].codec, codecs[level])
-                for level in shared
-                if init.fitted[level].codec.fields == codecs[level].fields
-            }
-            for member in range(self.members)
-        ]
+        if init.held_out != self.held_out:
+            raise ValueError(f"Expected init to hold out {self.held_out} of the samples. Got {init.held_out}.")
+        return {level: init.fitted[level] for level in data.levels if level in init.fitted}
 
     def _held_out_members(self, level: int, samples: LevelData) -> tuple[np.ndarray, np.ndarray, float]:
         """Member predictions, true responses (both standardised), and the ensemble mean's gradient cosine."""
@@ -223,10 +243,13 @@ class DeepEnsemble:
             )
         return members.astype(np.float64), tensors.outputs.cpu().numpy().astype(np.float64), cosine
 
-    def _calibrate(self, level: int, train_samples: LevelData, samples: LevelData) -> LevelScore:
+    def _calibrate(
+        self, level: int, train_samples: LevelData, samples: LevelData, calibration: Calibration | None
+    ) -> LevelScore:
+        """Calibrates the level, unless a calibration is given, and scores it."""
         members, true, _ = self._held_out_members(level, samples)
         codec = self._level(level).codec
-        self.fitted[level] = replace(self.fitted[level], calibration=calibrate(members, true))
+        self.fitted[level] = replace(self.fitted[level], calibration=calibration or calibrate(members, true))
         coverage, width = cross_coverage(members, true, samples.groups)
         return replace(
             self._score(level, samples),
@@ -239,5 +262,15 @@ class DeepEnsemble:
     def _score(self, level: int, samples: LevelData) -> LevelScore:
         members, true, cosine = self._held_out_members(level, samples)
         mean = members.mean(axis=0)
-        coverage, width = interval_figures(self._level(level).calibration, members, true)
-        return LevelScore(0, len(samples), value_error(mean, true), r_squared(mean, true), cosine, coverage, width)
+        calibration = self._level(level).calibration
+        coverage, width = interval_figures(calibration, members, true)
+        return LevelScore(
+            n_train=0,
+            n_held_out=len(samples),
+            value_error=value_error(mean, true),
+            r2=r_squared(mean, true),
+            gradient_cosine=cosine,
+            coverage_90=coverage,
+            width_90=width,
+            member_scale=calibration.member_scale,
+        )

@@ -34,6 +34,7 @@ class LevelScore:
             groups, counted on the other, averaged over both ways.
         width_90: mean width of that interval, in units of the training standard deviation.
         baselines: name -> what a trivial predictor scores on the same samples.
+        member_scale: calibrated factor on the members' disagreement.
     """
 
     n_train: int
@@ -44,6 +45,7 @@ class LevelScore:
     coverage_90: float
     width_90: float
     baselines: Mapping[str, BaselineScore] = field(default_factory=dict)
+    member_scale: float = float("nan")
 
 
 @dataclass(frozen=True)

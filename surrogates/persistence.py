@@ -19,7 +19,11 @@ from surrogates.files import atomic_path
 from surrogates.networks import SurrogateNetwork
 from surrogates.states import load_state, state_key
 
-FORMAT = 1
+FORMAT = 2
+
+
+DAMAGE = (SafetensorError, KeyError, TypeError, AttributeError, ValueError)
+"""What reading a file that holds something else ends in."""
 
 
 class CorruptSurrogateError(ValueError):
@@ -34,7 +38,7 @@ class FittedLevel:
         codec: units of the outputs.
         calibration: units of the spread.
         states: weights, one mapping a member.
-        data_key: of the samples it was fitted on.
+        data_key: of the samples it was trained and calibrated on.
     """
 
     codec: ResponseCodec
@@ -66,9 +70,17 @@ def save_fitted(path: Path, header: Mapping[str, Any], fitted: Mapping[int, Fitt
         for member, state in enumerate(one.states):
             named |= {f"members/{member}/{name}": array for name, array in state.items()}
         arrays |= {f"{level}/{name}": np.ascontiguousarray(array) for name, array in named.items()}
-    text = json.dumps({**header, "format": FORMAT, "levels": levels, "sha256": state_key(arrays)}, sort_keys=True)
+    whole = {**header, "format": FORMAT, "levels": levels}
+    text = json.dumps({**whole, "sha256": _checksum(whole, arrays)}, sort_keys=True)
     with atomic_path(path) as partial:
         save_file(arrays, partial, metadata={"surrogate": text})
+
+
+def _checksum(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+    """Of the arrays and of the header but for the checksum in it."""
+    rest = {name: value for name, value in header.items() if name != "sha256"}
+    text = json.dumps(rest, sort_keys=True).encode()
+    return state_key({**arrays, "header": np.frombuffer(text, dtype=np.uint8)})
 
 
 def load_fitted(path: Path) -> tuple[dict[str, Any], dict[int, FittedLevel]]:
@@ -79,10 +91,12 @@ def load_fitted(path: Path) -> tuple[dict[str, Any], dict[int, FittedLevel]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         if header["format"] != FORMAT:
             raise CorruptSurrogateError(f"Expected a surrogate of format {FORMAT} in {path}. Got {header['format']}.")
-        if header["sha256"] != state_key(arrays):
-            raise CorruptSurrogateError(f"Expected the arrays {path} was written with. Got others; fit again.")
+        if header["sha256"] != _checksum(header, arrays):
+            raise CorruptSurrogateError(f"Expected the content {path} was written with. Got another; fit again.")
         fitted = {int(level): _level(level, entry, arrays) for level, entry in header["levels"].items()}
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except CorruptSurrogateError:
+        raise
+    except DAMAGE as error:
         raise CorruptSurrogateError(f"Expected a surrogate written by save in {path}. Got {error!r}.") from error
     return header, dict(sorted(fitted.items()))
 

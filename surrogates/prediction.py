@@ -20,6 +20,9 @@ from surrogates.memo import Memo, no_memo
 class Prediction:
     """A Gaussian over the whole response of ``b`` designs; everything is differentiable in the designs.
 
+    Unlike training, it is computed with as many threads as torch is set to, backward passes included: the last bits
+    depend on them. ``torch.set_num_threads(1)`` makes them the same everywhere.
+
     Args:
         members: ``M x b x n_outputs`` standardised predictions of the networks.
         codec: names and scales them.

@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from surrogates.architecture import Architecture
-from surrogates.choice import Progress, SearchResult
+from surrogates.choice import Progress, SearchError, SearchResult
 from surrogates.data import Dataset
 from surrogates.ensemble import HELD_OUT, DeepEnsemble
 from surrogates.memo import Memo, no_memo
@@ -23,10 +23,6 @@ from surrogates.trials import TrialRules, TrialRunner
 
 STUDY = "architecture-search"
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
-
-class SearchError(RuntimeError):
-    """No trial gave a usable network."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class Search:
             errors = sorted({record.error for record in runner.records if record.error})
             raise SearchError(f"Expected at least one complete trial of {self.trials}. Got {', '.join(errors)}.")
         best = min(complete, key=lambda record: record.value)
-        full = {name: getattr(self.config, name) for name in ("epochs", "pretraining_epochs")}
+        full = {name: getattr(self.config, name) for name in ("epochs", "pretraining_epochs", "patience")}
         overhead = time.process_time() - started - runner.seconds_in_memo
         spent = sum(record.cpu_seconds for record in runner.records)
         return SearchResult(best.architecture, replace(best.config, **full), tuple(runner.records), spent + overhead)
@@ -155,7 +151,8 @@ def search(
         objective: what a good network has on the validation groups: ``gradient`` (cosine with the adjoint), ``value``
             or ``both``.
         members: of the ensemble trained in the end.
-        config: of that ensemble; the search replaces its learning rate and gradient weight; trials differ in epochs.
+        config: of that ensemble; the search replaces its learning rate and gradient weight, with its own as the first
+            guess (a gradient weight of 0 stays); trials differ in epochs and have no patience.
         max_parameters, max_latency_ms: a trial above either fails. Latency is CPU time of one design's gradient;
             None for no cap.
         held_out: share of the samples, by groups, to validate on.
@@ -173,7 +170,7 @@ def search(
     config = replace(config or TrainingConfig(), monitor=objective)
     rules = TrialRules(
         families=tuple(families),
-        config=replace(config, epochs=epochs, pretraining_epochs=pretraining_epochs),
+        config=replace(config, epochs=epochs, pretraining_epochs=pretraining_epochs, patience=0),
         max_parameters=max_parameters,
         max_latency_ms=max_latency_ms,
         held_out=held_out,

@@ -23,6 +23,9 @@ from surrogates.states import State, load_state, save_state
 
 ReportEpoch = Callable[[int, float], bool]
 MONITORS = ("gradient", "value", "both")
+TRAINING_VERSION = 2
+"""Raised with every change of what training the same networks on the same samples gives: part of what results are
+stored under."""
 
 
 class TrainingDiverged(FloatingPointError):
@@ -65,26 +68,40 @@ class TrainingConfig:
         for name in ("epochs", "pretraining_epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} of at least 1. Got {getattr(self, name)}.")
+        if self.learning_rate <= 0:
+            raise ValueError(f"Expected a learning rate above 0. Got {self.learning_rate}.")
         for name in ("weight_decay", "gradient_weight", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"Expected {name} of at least 0. Got {getattr(self, name)}.")
 
     @classmethod
     def suggest(cls, trial: optuna.trial.BaseTrial, base: TrainingConfig, has_gradients: bool) -> TrainingConfig:
-        """``base`` with the learning rate and, where there are gradients, their weight as the trial proposes."""
-        config = replace(base, learning_rate=trial.suggest_float("learning_rate", 1e-3, 1e-2, log=True))
-        if has_gradients:
-            config = replace(config, gradient_weight=trial.suggest_float("gradient_weight", 0.1, 10.0, log=True))
+        """``base`` with the learning rate and the gradients' weight as the trial proposes.
+
+        Ranges are widened to include the base's own. A weight of 0 stays, as any does where there are no gradients.
+        """
+
+        def gene(name: str, low: float, high: float) -> float:
+            own = getattr(base, name)
+            return trial.suggest_float(name, min(low, own), max(high, own), log=True)
+
+        config = replace(base, learning_rate=gene("learning_rate", 1e-3, 1e-2))
+        if has_gradients and base.gradient_weight > 0:
+            config = replace(config, gradient_weight=gene("gradient_weight", 0.1, 10.0))
         return config
 
     def parameters(self, has_gradients: bool) -> dict[str, float]:
         """As Optuna's parameters: the inverse of ``suggest``."""
         rate = {"learning_rate": self.learning_rate}
-        return rate | ({"gradient_weight": self.gradient_weight} if has_gradients else {})
+        return rate | ({"gradient_weight": self.gradient_weight} if has_gradients and self.gradient_weight > 0 else {})
 
     def to_json(self) -> dict[str, Any]:
         """Plain fields; ``TrainingConfig(**fields)`` is the inverse."""
         return asdict(self)
+
+    def made_by(self) -> dict[str, Any]:
+        """What trains, as JSON: beside configuration, data and seed, all that decides the outcome."""
+        return {"training": TRAINING_VERSION, "torch": torch.__version__, "device": str(pick_device(self.device))}
 
 
 @dataclass(frozen=True, eq=False)

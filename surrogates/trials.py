@@ -22,9 +22,9 @@ from surrogates.runtime import pick_device, seeded, torch_threads
 from surrogates.splitting import split
 from surrogates.training import ReportEpoch, TrainingConfig, TrainingDiverged, train
 
-DIVERGED, REJECTED = "training diverged", "out of memory or rejected by torch"
+DIVERGED, MEMORY = "training diverged", "out of memory"
 SLOW, LARGE = "over the latency cap", "over the size cap"
-FAILURES = ("", DIVERGED, REJECTED, SLOW, LARGE)
+FAILURES = ("", DIVERGED, MEMORY, SLOW, LARGE)
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +34,8 @@ class TrialRules:
 
     Args:
         families: to draw architectures from.
-        config: of a trial, learning rate and gradient weight aside.
+        config: of a trial, learning rate and gradient weight aside; of no patience, as the pruner compares trials
+            epoch by epoch and a level that stopped early would be up against another one.
         max_parameters, max_latency_ms: a trial above either fails.
         held_out: share of the samples, by groups, to validate on.
         min_epochs, reduction_factor: Hyperband's smallest rung, and the factor between rungs.
@@ -108,17 +109,23 @@ class TrialRunner:
         inputs = {
             "architecture": architecture.to_json(),
             "config": config.to_json(),
-            "data": self.data.key,
-            "held_out": self.rules.held_out,
+            "held_out": self.held_out.key,
             "history": self._history.hexdigest(),  # of the trials before, on which pruning depends
+            "made_by": config.made_by(),
             "max_latency_ms": self.rules.max_latency_ms,
             "min_epochs": self.rules.min_epochs,
             "number": trial.number,
             "reduction_factor": self.rules.reduction_factor,
             "seed": self.seed,
+            "train": self.train.key,
         }
         started = time.process_time()
-        payload = self.memo("search-trial", inputs, compute)
+        try:
+            payload = self.memo("search-trial", inputs, compute)
+        except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+            # A fact about the machine at that moment, hence outside the memo.
+            _log.warning("Architecture %s failed: %s", architecture.key, error)
+            payload = _payload(failure=FAILURES.index(MEMORY), cpu_seconds=time.process_time() - started)
         self.seconds_in_memo += time.process_time() - started
         if not live:
             for epoch, row in enumerate(payload["curve"], start=1):
@@ -137,11 +144,13 @@ class TrialRunner:
 
         try:
             trained = train(architecture, config, self.train, self.held_out, self.codecs, seed=self.seed, report=noted)
-        except (TrainingDiverged, RuntimeError, MemoryError) as error:
+        except TrainingDiverged as error:
             _log.warning("Architecture %s failed: %s", architecture.key, error)
-            curve = np.array([[np.nan, value, np.nan, np.nan] for value in rows]).reshape(-1, 4)
-            code = FAILURES.index(DIVERGED if isinstance(error, TrainingDiverged) else REJECTED)
-            return _payload(failure=code, curve=curve, cpu_seconds=time.process_time() - started)
+            return _payload(
+                failure=FAILURES.index(DIVERGED),
+                curve=np.array([[np.nan, value, np.nan, np.nan] for value in rows]).reshape(-1, 4),
+                cpu_seconds=time.process_time() - started,
+            )
         latency = float("nan") if trained.stopped else self._latency_ms(architecture, config, n_outputs)
         return _payload(
             failure=FAILURES.index(SLOW) if latency > (self.rules.max_latency_ms or np.inf) else 0,

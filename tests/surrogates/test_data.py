@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from surrogates import DataError, Dataset, LevelData, split
+from surrogates.splitting import sides_of
 from tests.surrogates.toy import SHAPE, Toy, dataset, level_data
 
 
@@ -36,6 +37,9 @@ def test_cotangents_left_out_are_zero():
         ({"responses": {"t": np.ones((3, 2))}}, "shape"),
         ({"responses": {"t": np.array([[1.0, 1], [np.inf, 1], [1, 1], [1, 1]])}}, "row 1"),
         ({"groups": np.arange(3)}, "groups"),
+        ({"groups": np.array([0.1, 0.5, 0.9, 1.0])}, "integers. Got 0.1"),
+        ({"groups": np.array([0.0, 1.0, np.nan, 1.0])}, "finite"),
+        ({"gradient_rows": np.array([0.5, 1.0])}, "integers. Got 0.5"),
         ({"gradient_rows": np.array([0, 9])}, "0..3"),
         ({"cotangents": {"u": np.ones((2, 2))}}, "Expected cotangents of"),
         ({"cotangents": {"loss": np.ones((2, 1), complex)}}, "real"),
@@ -46,6 +50,12 @@ def test_cotangents_left_out_are_zero():
 def test_contradictions_are_named(changes, message):
     with pytest.raises(DataError, match=message):
         LevelData(**parts(**changes))
+
+
+def test_real_cotangents_of_a_complex_response_are_made_complex():
+    data = LevelData(**parts(cotangents={"t": np.ones((2, 2))}))
+    assert data.cotangents["t"].dtype == np.complex128
+    assert data.key == LevelData(**parts()).key
 
 
 def test_content_is_copied_and_read_only():
@@ -93,7 +103,7 @@ def test_save_and_load(tmp_path):
     assert loaded.design_shape == SHAPE
 
 
-@pytest.mark.parametrize("damage", ["truncate", "text", "bits"])
+@pytest.mark.parametrize("damage", ["truncate", "text", "bits", "compression", "npy", "others", "none"])
 def test_damaged_file(tmp_path, damage):
     path = tmp_path / "data.npz"
     dataset(runs=2, steps=2).save(path)
@@ -102,6 +112,15 @@ def test_damaged_file(tmp_path, damage):
         path.write_bytes(content[: len(content) // 2])
     elif damage == "text":
         path.write_text("nothing of the sort")
+    elif damage == "compression":
+        method = content.rindex(b"PK\x01\x02") + 10
+        path.write_bytes(content[:method] + b"\x01" + content[method + 1 :])
+    elif damage in ("npy", "others", "none"):
+        with path.open("wb") as file:
+            if damage == "npy":
+                np.save(file, np.ones(3))
+            else:
+                np.savez(file, **({"0/designs": np.ones((2, 2, 2))} if damage == "others" else {}))
     else:
         middle = len(content) // 2
         path.write_bytes(
@@ -121,6 +140,57 @@ def test_split_keeps_groups_apart_at_all_levels(seed):
     for level, whole in {0: low, 1: high}.items():
         assert len(train.levels[level]) + len(held_out.levels[level]) == len(whole)
     assert 0.1 < len(held_out.levels[1]) / len(high) < 0.5
+
+
+def sized(*sizes, first_group=0):
+    """A level with groups of these sizes."""
+    groups = first_group + np.repeat(np.arange(len(sizes)), sizes)
+    return LevelData.values_only(np.full((len(groups), 2, 2), 0.5), {"y": np.arange(len(groups))[:, None]}, groups)
+
+
+def groups_of(part):
+    return {int(group) for level in part.levels.values() for group in level.groups}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_split_does_not_overshoot(seed):
+    for sizes, most in (((90, 5, 5), 10), ((30, 1, 1, 1), 3), ((10, 40), 10), ((4,) * 10, 8)):
+        _, held_out = split(Dataset({0: sized(*sizes)}), 0.2, seed)
+        assert 1 <= len(held_out.levels[0]) <= most
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_level_is_trained_on_groups_held_out_at_another(seed):
+    low, high = sized(4, first_group=3), sized(*[4] * 10)
+    train, held_out = split(Dataset({0: low, 1: high}), 0.2, seed)
+    assert set(train.levels) == {0, 1}
+    assert not set(train.levels[0].groups) & set(held_out.levels[1].groups)
+    assert len(held_out.levels[1]) == 8
+
+
+def test_split_keeps_earlier_sides_and_fills_up_with_new_groups():
+    small, grown = Dataset({0: sized(*[3] * 10)}), Dataset({0: sized(*[3] * 20)})
+    before = sides_of(*split(small, 0.2, 0))
+    train, held_out = split(grown, 0.2, 1, before)
+    after = sides_of(train, held_out)
+    assert {group: after[group] for group in before} == before
+    assert (sum(before.values()), sum(after.values())) == (2, 4)
+
+
+def test_split_in_order_goes_on_in_order():
+    before = sides_of(*split(Dataset({0: sized(10)}), 0.2, 0))
+    assert before == {0: False}
+    train, held_out = split(Dataset({0: sized(20)}), 0.2, 1, before)
+    assert set(train.levels[0].responses["y"][:, 0]) >= set(range(8))
+    train, held_out = split(Dataset({0: sized(20, 10)}), 0.2, 1, before)
+    assert (groups_of(train), groups_of(held_out)) == ({0}, {1})
+
+
+def test_a_level_of_groups_held_out_before_is_left_out():
+    train, held_out = split(Dataset({0: sized(4), 1: sized(4, 4)}), 0.5, 0, {0: True, 1: False})
+    assert set(train.levels) == set(held_out.levels) == {1}
+    with pytest.raises(DataError, match="train on"):
+        split(Dataset({0: sized(4)}), 0.5, 0, {0: True})
 
 
 def test_split_of_two_groups_leaves_one_on_each_side():

@@ -12,10 +12,14 @@ from surrogates import (
     LevelData,
     Surrogate,
     TrainingConfig,
+    training,
 )
+from surrogates import ensemble as ensemble_module
 from surrogates.calibration import Calibration, calibrate, cross_coverage, interval_figures
 from surrogates.encoding import Field, ResponseCodec
+from surrogates.persistence import save_fitted
 from surrogates.prediction import Prediction
+from surrogates.training import train
 from tests.surrogates.toy import Toy, dataset, level_data
 
 SMALL = Architecture("mlp", width=64, depth=2, resolution=8)
@@ -42,6 +46,7 @@ def test_report_beats_the_baselines_and_names_the_cost(fitted):
         assert score.value_error < baseline.value_error
         assert not score.gradient_cosine < baseline.gradient_cosine
     assert 0 < score.width_90 < 4
+    assert score.member_scale == ensemble.fitted[0].calibration.member_scale > 0
     assert report.cpu_seconds > 0
 
 
@@ -129,6 +134,18 @@ def test_calibration_covers_whether_members_know_their_error_or_not(informative)
         assert width < 1.02 * interval_figures(constant, members, true)[1]
 
 
+def test_the_spread_depends_on_the_design_even_where_the_members_know_nothing():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        members = 0.1 * rng.normal(size=(4, 30, 5)) * np.exp(rng.normal(size=(30, 1)))
+        calibration = calibrate(members, rng.normal(size=(30, 5)))
+        std = calibration.std(members)
+        assert calibration.member_scale > 0
+        assert (std.max(axis=0) > 1.01 * std.min(axis=0)).all()
+    alike = calibrate(np.broadcast_to(rng.normal(size=(30, 5)), (4, 30, 5)), rng.normal(size=(30, 5)))
+    assert alike.member_scale < 1e3
+
+
 def test_coverage_of_a_single_sample_is_unknown():
     members = np.zeros((2, 1, 3))
     assert np.isnan(cross_coverage(members, np.ones((1, 3)), np.zeros(1))).all()
@@ -140,6 +157,8 @@ def test_save_and_load_predict_the_same(fitted, tmp_path):
     ensemble.save(path)
     loaded = DeepEnsemble.load(path)
     assert (loaded.architecture, loaded.config, loaded.members) == (SMALL, CONFIG, 4)
+    assert loaded.sides == ensemble.sides
+    assert set(loaded.sides.values()) == {False, True}
     one, two = (e.predict(designs(), 0) for e in (ensemble, loaded))
     for name in one.mean:
         assert torch.equal(one.mean[name], two.mean[name])
@@ -147,7 +166,7 @@ def test_save_and_load_predict_the_same(fitted, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["surrogate.safetensors"]
 
 
-@pytest.mark.parametrize("damage", ["truncate", "text", "weights", "empty"])
+@pytest.mark.parametrize("damage", ["truncate", "text", "weights", "digit", "key", "empty"])
 def test_damaged_file(fitted, tmp_path, damage):
     path = tmp_path / "surrogate.safetensors"
     fitted[0].save(path)
@@ -158,6 +177,12 @@ def test_damaged_file(fitted, tmp_path, damage):
         path.write_text("{}" * 40)
     elif damage == "empty":
         path.write_bytes(b"")
+    elif damage == "digit":
+        digit = content.index(b'quantile\\": ') + len(b'quantile\\": ')
+        content[digit] ^= 1
+        path.write_bytes(content)
+    elif damage == "key":
+        path.write_bytes(content.replace(b"architecture", b"architecturX"))
     else:
         content[-100] ^= 1
         path.write_bytes(content)
@@ -177,6 +202,13 @@ def test_misuse_is_explained(fitted):
         DeepEnsemble(SMALL, 1)
     with pytest.raises(ValueError, match="call fit first"):
         DeepEnsemble(SMALL).save("nowhere")
+
+
+def test_a_file_with_another_header_is_refused(tmp_path):
+    path = tmp_path / "surrogate.safetensors"
+    save_fitted(path, {"architecture": {"family": "mlp", "colour": 3}}, {})
+    with pytest.raises(CorruptSurrogateError, match="header"):
+        DeepEnsemble.load(path)
 
 
 class DictMemo:
@@ -210,6 +242,65 @@ def test_members_replay_from_the_memo():
         before = len(memo.computed)
         changed()
         assert len(memo.computed) == before + 2
+
+
+def test_members_are_stored_under_what_trained_them(monkeypatch):
+    data, memo, config = dataset(runs=4, steps=2), DictMemo(), TrainingConfig(epochs=1)
+    DeepEnsemble(SMALL, 2, config).fit(data, seed=0, memo=memo)
+    made_by = memo.computed[0]["made_by"]
+    assert made_by["torch"] == torch.__version__
+    assert made_by["device"] in ("cpu", "cuda")
+    monkeypatch.setattr(training, "TRAINING_VERSION", training.TRAINING_VERSION + 1)
+    DeepEnsemble(SMALL, 2, config).fit(data, seed=0, memo=memo)
+    assert len(memo.computed) == 4
+
+
+def test_warm_starts_never_hold_out_what_they_were_trained_on(monkeypatch, tmp_path):
+    trained, held_out = set(), set()
+
+    def noted(architecture, config, train_data, held_out_data, *args, **options):
+        groups = [{int(g) for part in d.levels.values() for g in part.groups} for d in (train_data, held_out_data)]
+        trained.update(groups[0])
+        held_out.update(groups[1])
+        return train(architecture, config, train_data, held_out_data, *args, **options)
+
+    monkeypatch.setattr(ensemble_module, "train", noted)
+    data, before = Dataset({0: level_data(Toy(), runs=10, steps=2, seed=1)}), None
+    for seed in range(4):
+        ensemble = DeepEnsemble(SMALL, 2, TrainingConfig(epochs=1))
+        ensemble.fit(data, seed=seed, init=before)
+        ensemble.save(tmp_path / "surrogate.safetensors")
+        before = DeepEnsemble.load(tmp_path / "surrogate.safetensors")
+        data = data.append(0, level_data(Toy(), runs=5, steps=2, seed=10 + seed, first_group=10 + 5 * seed))
+    assert len(held_out) >= 4
+    assert not trained & held_out
+
+
+def test_a_kept_level_keeps_its_figures():
+    low = level_data(Toy(bias=0.15), runs=10, steps=3, seed=5, first_group=50)
+    high = level_data(Toy(), runs=6, steps=3, seed=1)
+    more = high.concat(level_data(Toy(), runs=6, steps=3, seed=2, first_group=20))
+    config = TrainingConfig(epochs=5, pretraining_epochs=20)
+    first, second = DeepEnsemble(SMALL, 2, config), DeepEnsemble(SMALL, 2, config)
+    before = first.fit(Dataset({0: low, 1: high}), seed=0).levels[0]
+    after = second.fit(Dataset({0: low, 1: more}), seed=1, init=first).levels[0]
+    assert replace(after, baselines={}) == replace(before, baselines={})
+    assert second.fitted[0].codec is first.fitted[0].codec
+    assert second.fitted[0].calibration is first.fitted[0].calibration
+    with pytest.raises(ValueError, match="hold out"):
+        DeepEnsemble(SMALL, 2, config, held_out=0.4).fit(Dataset({1: more}), seed=0, init=first)
+
+
+def test_real_cotangents_of_a_complex_response():
+    data = dataset(runs=4, steps=2).levels[0]
+    real, embedded = (
+        Dataset({0: replace(data, cotangents={"t": data.cotangents["t"].real.astype(dtype)})})
+        for dtype in (float, complex)
+    )
+    reports = [DeepEnsemble(SMALL, 2, TrainingConfig(epochs=2)).fit(one, seed=0) for one in (real, embedded)]
+    one, two = (replace(report.reference, baselines={}) for report in reports)
+    assert one == two
+    assert np.isfinite(one.gradient_cosine)
 
 
 def test_warm_start_goes_on_from_where_it_was():

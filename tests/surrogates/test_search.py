@@ -6,8 +6,9 @@ import optuna
 import pytest
 import torch
 
-from surrogates import Architecture, Dataset, DeepEnsemble, SearchError, TrainingConfig, fixed, search
+from surrogates import Architecture, Dataset, DeepEnsemble, SearchError, TrainingConfig, fixed, search, training, trials
 from surrogates.choice import ArchitectureChoice
+from surrogates.choice import SearchError as ChoiceError
 from surrogates.networks import FAMILIES
 from surrogates.trials import FAILURES
 from tests.surrogates.toy import Toy, dataset, level_data
@@ -143,6 +144,62 @@ def test_a_failing_trial_is_recorded_and_the_search_goes_on(data):
     trials = spec.choose(data, seed=0, memo=FirstFails()).trials
     assert [t.state == "failed" for t in trials] == [True, False, False, False]
     assert trials[0].error == "training diverged"
+
+
+@pytest.mark.parametrize("error", [MemoryError("full"), torch.cuda.OutOfMemoryError("full")])
+def test_a_trial_out_of_memory_is_recorded_but_not_remembered(data, monkeypatch, error):
+    def full(*args, **options):
+        raise error
+
+    memo, spec = DictMemo(), search(**QUICK | {"trials": 2, "epochs": 2})
+    with monkeypatch.context() as patch, pytest.raises(SearchError, match="out of memory"):
+        patch.setattr(trials, "train", full)
+        spec.choose(data, seed=0, memo=memo)
+    assert not memo.stored
+    assert [t.state for t in spec.choose(data, seed=0, memo=memo).trials] == ["complete"] * 2
+
+
+def test_other_errors_are_not_mistaken_for_failed_trials(data, monkeypatch):
+    def broken(*args, **options):
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes")
+
+    monkeypatch.setattr(trials, "train", broken)
+    with pytest.raises(RuntimeError, match="imag"):
+        search(**QUICK).choose(data, seed=0)
+
+
+def test_the_gradient_weight_stays_off(data):
+    spec = search(**QUICK | {"trials": 7, "epochs": 2}, config=TrainingConfig(gradient_weight=0.0))
+    assert {t.config.gradient_weight for t in spec.choose(data, seed=0).trials} == {0.0}
+
+
+@pytest.mark.parametrize("rate", [2e-2, 1e-4])
+def test_the_first_guess_is_the_given_configuration(data, rate):
+    config = TrainingConfig(learning_rate=rate, gradient_weight=20.0)
+    (trial,) = search(**QUICK | {"trials": 1, "epochs": 2}, config=config).choose(data, seed=0).trials
+    assert (trial.config.learning_rate, trial.config.gradient_weight) == (rate, 20.0)
+
+
+def test_trials_are_compared_at_the_same_stage_whatever_the_patience():
+    both = Dataset({0: level_data(Toy(0.3), runs=8, steps=3, seed=1), 1: level_data(Toy(), runs=6, steps=3, seed=2)})
+    config = TrainingConfig(patience=1, learning_rate=1e-2)
+    spec = search(trials=6, epochs=9, pretraining_epochs=9, families=("mlp",), min_epochs=1, config=config)
+    result = spec.choose(both, seed=0)
+    stages = [0] * 9 + [1] * 9
+    assert all(t.curve[:, 0].tolist() == stages[: len(t.curve)] for t in result.trials)
+    assert result.config.patience == 1
+
+
+def test_trials_are_stored_under_what_trained_them(data, monkeypatch):
+    memo, spec = DictMemo(), search(**QUICK | {"trials": 1, "epochs": 2})
+    spec.choose(data, seed=0, memo=memo)
+    monkeypatch.setattr(training, "TRAINING_VERSION", training.TRAINING_VERSION + 1)
+    spec.choose(data, seed=0, memo=memo)
+    assert memo.computed == [0, 0]
+
+
+def test_there_is_one_search_error():
+    assert SearchError is ChoiceError
 
 
 def test_caps(data):

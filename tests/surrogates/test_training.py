@@ -162,6 +162,14 @@ def test_several_gradients_of_one_design_are_all_drawn():
     assert [len(drawn[sample]) for sample in (0, 2)] == [1, 3]
 
 
+def test_a_quantity_constant_to_rounding_is_not_standardised_by_its_noise():
+    rng = np.random.default_rng(0)
+    noise = 1e-16 * rng.integers(-2, 3, (40, 2))
+    for value in (0.9 + noise, 0.9j + noise, np.stack([0.9 + noise[:, 0], noise[:, 1]], axis=1), 0 * noise):
+        assert (ResponseCodec.fit({"y": value}).scale == 1).all()
+    assert (ResponseCodec.fit({"y": 1e-6 * rng.normal(size=(40, 2)) + 0.9}).scale < 1e-5).all()
+
+
 def test_new_output_units_leave_the_function_alone():
     first, second = dataset(runs=3, steps=3), dataset(runs=3, steps=3, seed=7)
     old, new = (ResponseCodec.fit(data.levels[0].responses) for data in (first, second))
