@@ -147,7 +147,12 @@ class HasRefinement(Protocol):
 
 
 def resolve_cotangents(cotangents: Cotangents, response: Response) -> dict[str, Array]:
-    """Cotangents as arrays, checked against the response they belong to."""
+    """Cotangents as arrays, checked against the response they belong to.
+
+    Raises:
+        KeyError: for a quantity the response does not have.
+        ValueError: for another shape, or for NaN or infinity.
+    """
     given = cotangents(response) if callable(cotangents) else cotangents
     resolved = {}
     for name, value in given.items():
@@ -158,20 +163,32 @@ def resolve_cotangents(cotangents: Cotangents, response: Response) -> dict[str, 
             raise ValueError(
                 f"Expected the cotangent of {name!r} to have shape {response[name].shape}. Got {array.shape}."
             )
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"Expected a finite cotangent of {name!r}. Got NaN or infinity; check the loss at this response."
+            )
         resolved[name] = array
     return resolved
 
 
 def check_design(design: Array, shape: Sequence[int], slack: float = 1e-9) -> NDArray[np.float64]:
-    """The design as float64, or ``ValueError`` where shape, finiteness or range [0, 1] are violated."""
-    array = np.asarray(design, dtype=np.float64)
+    """The design as float64, or ``ValueError`` where type, shape, finiteness or range [0, 1] are violated.
+
+    Densities beyond [0, 1] by ``slack``, or by the rounding of the design's own precision, are clipped.
+    """
+    given = np.asarray(design)
+    if given.dtype.kind not in "biuf":
+        raise ValueError(f"Expected a design of real numbers. Got dtype {given.dtype}.")
+    if given.dtype.kind == "f":
+        slack = max(slack, 4 * float(np.finfo(given.dtype).eps))
+    array = np.asarray(given, dtype=np.float64)
     if array.shape != tuple(shape):
         raise ValueError(f"Expected a design of shape {tuple(shape)}. Got {array.shape}.")
     if not np.isfinite(array).all():
         raise ValueError("Expected a finite density. Got NaN or infinity in the design.")
     if array.min(initial=0.0) < -slack or array.max(initial=1.0) > 1 + slack:
         raise ValueError(
-            f"Expected densities in [0, 1]. Got values from {array.min():.4g} to {array.max():.4g}; "
+            f"Expected densities in [0, 1]. Got values from {array.min():.12g} to {array.max():.12g}; "
             "decode the parameters with a design space first."
         )
     return np.clip(array, 0.0, 1.0)

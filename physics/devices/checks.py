@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from physics.fdfd.geometry import check_permittivity
+from physics.fdfd.values import real, reals, whole
 
 if TYPE_CHECKING:
     from physics.devices.port_device import PortDevice
 
 CELLS_PER_WAVELENGTH = 8
+
+
+def normalise(device: PortDevice) -> None:
+    """Sequences become tuples and numbers floats, so that a device is hashable; ``ValueError`` for what are neither."""
+    values: dict[str, Any] = {
+        "wavelength_um": reals("wavelength_um", device.wavelength_um),
+        "cells_um": reals("cells_um", device.cells_um),
+        "size_um": reals("size_um", device.size_um, 2),
+        "permittivity": reals("permittivity", device.permittivity, 2),
+        "threads": whole("threads", device.threads),
+        "shapes": tuple(device.shapes),
+        "ports": tuple(device.ports),
+    }
+    for name in ("pixel_um", "background", "margin_um"):
+        values[name] = real(name, getattr(device, name))
+    for name, value in values.items():
+        object.__setattr__(device, name, value)  # frozen from here on
 
 
 def check_device(device: PortDevice) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from physics.devices.port_device import PortDevice
 from physics.fdfd.geometry import Rectangle
 from physics.fdfd.grid import Pml
 from physics.fdfd.ports import Port
+from physics.fdfd.values import real, reals
 
 SILICON, GLASS = 12.1, 2.1  # relative permittivity near 1.55 um
 BAND_UM = (1.53, 1.55, 1.57)
@@ -27,19 +29,22 @@ def guide(side: str, width_um: float, permittivity: float, centre_um: float = 0.
 def _device(
     name: str,
     ports: dict[str, tuple[str, float]],
-    wavelength_um: tuple[float, ...],
+    wavelength_um: float | Sequence[float],
     *,
     size_um: tuple[float, float],
     pixel_um: float,
     width_um: float,
     core_permittivity: float,
     cladding_permittivity: float,
-    cells_um: tuple[float, ...],
+    cells_um: float | Sequence[float],
     margin_um: float,
     pml_um: float,
     threads: int,
 ) -> PortDevice:
     """A device whose ports, name -> (side, centre_um), are guides of one width; the first is the source."""
+    width_um, margin_um = real("width_um", width_um), real("margin_um", margin_um)
+    core_permittivity = real("core_permittivity", core_permittivity)
+    cladding_permittivity = real("cladding_permittivity", cladding_permittivity)
     for port, (side, centre) in ports.items():
         edge = size_um[1 if side in ("west", "east") else 0] / 2
         if not 0 < width_um <= 2 * (edge - abs(centre)) + 1e-9:
@@ -61,8 +66,8 @@ def _device(
         shapes=tuple(guide(side, width_um, core_permittivity, centre) for side, centre in ports.values()),
         ports=tuple(Port(port, side, centre, margin_um / 2) for port, (side, centre) in ports.items()),
         source=next(iter(ports)),
-        wavelength_um=tuple(float(w) for w in wavelength_um),
-        cells_um=tuple(float(c) for c in cells_um),
+        wavelength_um=reals("wavelength_um", wavelength_um),
+        cells_um=reals("cells_um", cells_um),
         margin_um=margin_um,
         pml=Pml(pml_um),
         threads=threads,
@@ -70,14 +75,14 @@ def _device(
 
 
 def waveguide_bend(
-    wavelength_um: tuple[float, ...] = BAND_UM,
+    wavelength_um: float | Sequence[float] = BAND_UM,
     *,
     design_um: float = 2.0,
     pixel_um: float = 0.02,
     width_um: float = 0.5,
     core_permittivity: float = SILICON,
     cladding_permittivity: float = GLASS,
-    cells_um: tuple[float, ...] = (0.04, 0.02),
+    cells_um: float | Sequence[float] = (0.04, 0.02),
     margin_um: float = 0.8,
     pml_um: float = 0.6,
     threads: int = 4,
@@ -88,7 +93,7 @@ def waveguide_bend(
     same transmission; symmetric designs have ``rho == rho.T`` ("diagonal" symmetry).
 
     Args:
-        wavelength_um: vacuum wavelengths.
+        wavelength_um: vacuum wavelengths, one or several.
         design_um: side of the design region.
         pixel_um: side of a density pixel.
         width_um: of the guides.
@@ -98,11 +103,12 @@ def waveguide_bend(
         pml_um: thickness of the absorbing layers.
         threads: wavelengths solved at once.
     """
+    side = real("design_um", design_um)
     return _device(
         "waveguide_bend",
         {"in": ("west", 0.0), "out": ("south", 0.0)},
         wavelength_um,
-        size_um=(design_um, design_um),
+        size_um=(side, side),
         pixel_um=pixel_um,
         width_um=width_um,
         core_permittivity=core_permittivity,
@@ -115,7 +121,7 @@ def waveguide_bend(
 
 
 def straight_waveguide(
-    wavelength_um: tuple[float, ...] = BAND_UM,
+    wavelength_um: float | Sequence[float] = BAND_UM,
     *,
     length_um: float = 2.0,
     breadth_um: float = 2.0,
@@ -123,7 +129,7 @@ def straight_waveguide(
     width_um: float = 0.5,
     core_permittivity: float = SILICON,
     cladding_permittivity: float = GLASS,
-    cells_um: tuple[float, ...] = (0.04, 0.02),
+    cells_um: float | Sequence[float] = (0.04, 0.02),
     margin_um: float = 0.8,
     pml_um: float = 0.6,
     threads: int = 4,
@@ -136,7 +142,7 @@ def straight_waveguide(
         "straight_waveguide",
         {"in": ("west", 0.0), "out": ("east", 0.0)},
         wavelength_um,
-        size_um=(length_um, breadth_um),
+        size_um=(real("length_um", length_um), real("breadth_um", breadth_um)),
         pixel_um=pixel_um,
         width_um=width_um,
         core_permittivity=core_permittivity,
@@ -149,15 +155,15 @@ def straight_waveguide(
 
 
 def beam_splitter(
-    wavelength_um: tuple[float, ...] = BAND_UM,
+    wavelength_um: float | Sequence[float] = BAND_UM,
     *,
-    design_um: tuple[float, float] = (2.4, 2.4),
+    design_um: Sequence[float] = (2.4, 2.4),
     separation_um: float = 1.4,
     pixel_um: float = 0.02,
     width_um: float = 0.5,
     core_permittivity: float = SILICON,
     cladding_permittivity: float = GLASS,
-    cells_um: tuple[float, ...] = (0.04, 0.02),
+    cells_um: float | Sequence[float] = (0.04, 0.02),
     margin_um: float = 0.8,
     pml_um: float = 0.6,
     threads: int = 4,
@@ -167,11 +173,12 @@ def beam_splitter(
     It is its own mirror image in y = 0: ``rho`` and ``rho[:, ::-1]`` exchange the outputs. Other arguments as
     :func:`waveguide_bend`.
     """
+    (width, height), half = reals("design_um", design_um, 2), real("separation_um", separation_um) / 2
     return _device(
         "beam_splitter",
-        {"in": ("west", 0.0), "upper": ("east", separation_um / 2), "lower": ("east", -separation_um / 2)},
+        {"in": ("west", 0.0), "upper": ("east", half), "lower": ("east", -half)},
         wavelength_um,
-        size_um=design_um,
+        size_um=(width, height),
         pixel_um=pixel_um,
         width_um=width_um,
         core_permittivity=core_permittivity,

@@ -23,9 +23,9 @@ from physics.base import (
     check_level,
     resolve_cotangents,
 )
-from physics.devices.checks import check_device
+from physics.devices.checks import check_device, normalise
 from physics.fdfd.blas import one_blas_thread
-from physics.fdfd.geometry import Rectangle
+from physics.fdfd.geometry import Rectangle, unbounded
 from physics.fdfd.grid import Complex, Pml, Real
 from physics.fdfd.lanes import Lanes
 from physics.fdfd.linear import Factor
@@ -81,6 +81,7 @@ class PortDevice:
     threads: int = field(default=4, compare=False)
 
     def __post_init__(self) -> None:
+        normalise(self)
         check_device(self)
         for wavelength in (min(self.wavelength_um), max(self.wavelength_um)):
             for level in range(len(self.cells_um)):
@@ -118,14 +119,14 @@ class PortDevice:
         check_level(level, self.fidelities)
         scene = self.scene(level)
         with self._lanes() as lanes:
-            lanes.each(lambda i: reduced_system(scene, self.wavelength_um[i]) is None)
+            lanes.each(lambda i: self._system(scene, i) is None)
 
     @one_blas_thread()
     def simulate(self, design: Array, level: int, replicate: int = 0) -> Response:
         """Scattering parameters of a density; deterministic, ``replicate`` changes nothing."""
         density = self._density(design, level)
         with self._lanes() as lanes:
-            s = lanes.each(lambda i: self._forward(density, level, self.wavelength_um[i]).scattering())
+            s = lanes.each(lambda i: self._forward(density, level, i).scattering())
         return self._response(np.stack(s, axis=1))
 
     @one_blas_thread()
@@ -136,7 +137,7 @@ class PortDevice:
         solutions: dict[int, Solution] = {}
 
         def forward(i: int) -> Complex:
-            solutions[i] = self._forward(density, level, self.wavelength_um[i])
+            solutions[i] = self._forward(density, level, i)
             return solutions[i].scattering()
 
         with self._lanes() as lanes:
@@ -144,11 +145,12 @@ class PortDevice:
                 response = self._response(np.stack(lanes.each(forward), axis=1))
                 seed = self._seed(resolve_cotangents(cotangents, response), response)
                 gradients = lanes.each(lambda i: solutions[i].gradient(seed[:, i]))
+                cells = [solutions[i].system.condensed.cells for i in range(len(gradients))]
             finally:
                 lanes.each(lambda i: solutions.pop(i, None) is None)
         total = np.zeros(scene.grid.shape)
-        for wavelength, gradient in zip(self.wavelength_um, gradients, strict=True):
-            total.ravel()[reduced_system(scene, wavelength).condensed.cells] += gradient
+        for index, gradient in zip(cells, gradients, strict=True):
+            total.ravel()[index] += gradient
         gradient = scene.pull_back(total)
         if not np.isfinite(gradient).all():
             raise SimulationError("Expected a finite gradient. Got NaN or infinity; check the cotangents.")
@@ -190,9 +192,19 @@ class PortDevice:
         return 0.5 + 0.5 * np.tanh(sharpness * waves)
 
     def refined(self) -> PortDevice:
-        """The same device on one mesh of half the finest cells, PML and margins 1.5 times as wide."""
-        pml = replace(self.pml, thickness_um=1.5 * self.pml.thickness_um)
-        return replace(self, cells_um=(self.cells_um[-1] / 2,), margin_um=1.5 * self.margin_um, pml=pml)
+        """The same device on one mesh of half the finest cells; PML, margins and ports' distances 1.5 times as wide.
+
+        Shapes that reach the end of the domain go on to the end of the wider one.
+        """
+        half_x, half_y = (size / 2 + self.margin_um + self.pml.thickness_um for size in self.size_um)
+        return replace(
+            self,
+            cells_um=(self.cells_um[-1] / 2,),
+            margin_um=1.5 * self.margin_um,
+            pml=replace(self.pml, thickness_um=1.5 * self.pml.thickness_um),
+            shapes=unbounded(self.shapes, (half_x, half_y)),
+            ports=tuple(replace(port, distance_um=1.5 * port.distance_um) for port in self.ports),
+        )
 
     def scene(self, level: int) -> Scene:
         """The device on the mesh of a level."""
@@ -209,9 +221,12 @@ class PortDevice:
         check_level(level, self.fidelities)
         return check_design(design, self.design_shape)
 
-    def _forward(self, density: Real, level: int, wavelength: float) -> Solution:
+    def _system(self, scene: Scene, i: int) -> ReducedSystem:
+        return reduced_system(scene, self.wavelength_um[i], self.wavelength_um)
+
+    def _forward(self, density: Real, level: int, i: int) -> Solution:
         scene = self.scene(level)
-        system = reduced_system(scene, wavelength)
+        system = self._system(scene, i)
         change = system.mass * scene.added_permittivity(density).ravel()[system.condensed.cells]
         factor = system.condensed.factor(change)
         load = system.condensed.loads[:, self._source]
@@ -261,9 +276,9 @@ class Solution:
 
 
 def _canonical(value: Any) -> Any:
-    """Nested parameters with every number as a float, so that 2 and 2.0 are one device."""
+    """Nested parameters with every number as a float, so that 2 and 2.0, 0.0 and -0.0 are one device."""
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
-    return value if isinstance(value, str) else float(value)
+    return value if isinstance(value, str) else float(value) + 0.0

@@ -21,6 +21,7 @@ from physics.fdfd.grid import Complex, Real, Sparse
 from physics.fdfd.linear import Factor, natural_lu
 
 Index = NDArray[np.int64]
+RESIDUAL, MISMATCH = 1e-12, 1e-11  # relative errors of the fast elimination above which the safe one is used
 _DAMPING = 1j  # added to the ring's diagonal while the exterior is eliminated, so that no pivot of the ring vanishes
 
 
@@ -41,6 +42,12 @@ class Condensed:
     diagonal: Index
     loads: Complex
     constant: Complex
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        matrix = (self.matrix.data, self.matrix.indices, self.matrix.indptr)
+        return sum(array.nbytes for array in (*matrix, self.cells, self.diagonal, self.loads, self.constant))
 
     def factor(self, change: Real | Complex) -> Factor:
         """Factorisation with ``change`` (``n``, in the order of ``cells``) added to the diagonal."""
@@ -68,8 +75,7 @@ def condense(matrix: Sparse, design: NDArray[np.bool_], loads: Complex) -> Conde
     exterior = nested_dissection(~design)
     a_ee, a_er = matrix[exterior][:, exterior].tocsc(), matrix[exterior][:, ring].tocsc()
     a_rr = matrix[ring][:, ring].toarray()
-    elimination = _eliminate(a_ee, a_er, a_rr)
-    schur, inverse_loads = elimination.schur, elimination.solve(loads[exterior])
+    schur, inverse_loads = _eliminate(a_ee, a_er, a_rr, loads[exterior])
 
     cells = np.concatenate([interior, ring])
     kept = matrix[cells][:, cells].tocoo()
@@ -126,14 +132,17 @@ class _Natural:
         self._trailing = (trailing + trailing.T) / 2
         self.schur = self._trailing - _DAMPING * np.eye(len(a_rr))
 
-    def solve(self, rhs: Complex, steps: int = 3) -> Complex:
+    def solve(self, rhs: Complex, steps: int = 3) -> tuple[Complex, float]:
+        """The refined solution and its largest residual, relative to each right-hand side."""
         x = self._solve(rhs)
+        residual = rhs - self._a_ee @ x
         for _ in range(steps):
-            residual = rhs - self._a_ee @ x
             if np.abs(residual).max() <= 4e-16 * np.abs(rhs).max():
                 break
             x = x + self._solve(residual)
-        return x
+            residual = rhs - self._a_ee @ x
+        size = np.abs(rhs).max(axis=0)
+        return x, float((np.abs(residual).max(axis=0) / np.where(size > 0, size, 1.0)).max())
 
     def _solve(self, rhs: Complex) -> Complex:
         padded = np.zeros((self._n + len(self.schur), rhs.shape[1]), dtype=np.complex128)
@@ -143,18 +152,22 @@ class _Natural:
         return self._lu.solve(padded)[: self._n]
 
 
-def _eliminate(a_ee: Sparse, a_er: Sparse, a_rr: Complex) -> _Natural | _Pivoted:
-    """The fast elimination where a probe confirms it to rounding, else the safe one."""
+def _eliminate(a_ee: Sparse, a_er: Sparse, a_rr: Complex, loads: Complex) -> tuple[Complex, Complex]:
+    """Schur complement and A_ee^-1 loads: fast where a probe and the loads confirm it to rounding, else safe.
+
+    Raises:
+        SimulationError: if the safe elimination does not reach rounding either.
+    """
     probe = np.exp(1j * np.arange(len(a_rr)) ** 2)[:, None]
     try:
         fast = _Natural(a_ee, a_er, a_rr)
-        rhs = a_er @ probe
-        inner = fast.solve(rhs)
-        residual = np.abs(rhs - a_ee @ inner).max() / np.abs(rhs).max()
+        inner, residual = fast.solve(a_er @ probe)
+        inverse_loads, loads_residual = fast.solve(loads)
         expected = a_rr @ probe - a_er.T @ inner
         error = np.abs(fast.schur @ probe - expected).max() / np.abs(expected).max()
-        if residual < 1e-11 and error < 1e-11:
-            return fast
+        if residual < RESIDUAL and loads_residual < RESIDUAL and error < MISMATCH:
+            return fast.schur, inverse_loads
     except (RuntimeError, SimulationError):
         pass
-    return _Pivoted(a_ee, a_er, a_rr)
+    safe = _Pivoted(a_ee, a_er, a_rr)
+    return safe.schur, safe.solve(loads)

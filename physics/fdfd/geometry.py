@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from physics.fdfd.grid import Grid, Real
+from physics.fdfd.values import real, reals
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,31 @@ class Rectangle:
     permittivity: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "x_um", reals("a rectangle's x_um", self.x_um, 2))
+        object.__setattr__(self, "y_um", reals("a rectangle's y_um", self.y_um, 2))
+        object.__setattr__(self, "permittivity", real("a rectangle's permittivity", self.permittivity))
         for lower, upper in (self.x_um, self.y_um):
             if not lower < upper:
                 raise ValueError(f"Expected lower < upper in a rectangle. Got ({lower}, {upper}).")
         check_permittivity(self.permittivity)
+
+
+def unbounded(rectangles: Sequence[Rectangle], half_size_um: tuple[float, float]) -> tuple[Rectangle, ...]:
+    """The shapes of a domain, centred at the origin, for a larger one.
+
+    Sides at or beyond the domain's boundary go to infinity; shapes wholly outside it are left out.
+    """
+
+    def side(bounds: tuple[float, float], half: float) -> tuple[float, float]:
+        lower, upper = bounds
+        return -math.inf if lower <= 1e-9 - half else lower, math.inf if upper >= half - 1e-9 else upper
+
+    half_x, half_y = half_size_um
+    return tuple(
+        Rectangle(side(r.x_um, half_x), side(r.y_um, half_y), r.permittivity)
+        for r in rectangles
+        if max(r.x_um[0], -r.x_um[1]) < half_x and max(r.y_um[0], -r.y_um[1]) < half_y
+    )
 
 
 def check_permittivity(value: float) -> None:

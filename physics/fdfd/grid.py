@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from physics.fdfd.values import real
+
 Real = NDArray[Any]  # of float64
 Complex = NDArray[Any]  # of complex128
 Sparse = Any  # scipy.sparse.csc_array of complex128; its stubs do not follow through arithmetic and slicing
@@ -18,7 +20,7 @@ Sparse = Any  # scipy.sparse.csc_array of complex128; its stubs do not follow th
 class Pml:
     """A perfectly matched layer: sigma(u) = sigma_max (u / d)^order, sigma_max = -(order + 1) log_reflection / (2 d).
 
-    ``log_reflection`` is the nominal (continuum, normal incidence, vacuum) log of the reflected amplitude squared;
+    ``log_reflection`` is the natural log of the reflected amplitude (nominal: continuum, normal incidence, vacuum);
     Shin and Fan, J. Comput. Phys. 231, 3406 (2012), eq. 5 in units of c = 1.
     """
 
@@ -27,11 +29,13 @@ class Pml:
     log_reflection: float = -16.0
 
     def __post_init__(self) -> None:
+        for name in ("thickness_um", "order", "log_reflection"):
+            object.__setattr__(self, name, real(f"the PML's {name}", getattr(self, name)))
         if not (math.isfinite(self.thickness_um) and self.thickness_um > 0):
             raise ValueError(f"Expected a PML thickness above 0 um. Got {self.thickness_um}.")
-        if not (self.order >= 1 and self.log_reflection < 0):
+        if not (math.isfinite(self.order) and self.order >= 1 and -math.inf < self.log_reflection < 0):
             raise ValueError(
-                "Expected a PML order of 1 or more and a negative log_reflection. "
+                "Expected a finite PML order of 1 or more and a finite negative log_reflection. "
                 f"Got {self.order} and {self.log_reflection}."
             )
 

@@ -20,8 +20,10 @@ import numpy as np
 
 from physics.fdfd.grid import Complex, Grid, Real
 from physics.fdfd.modes import SlabMode, slab_mode
+from physics.fdfd.values import real, whole
 
 SIDES = ("west", "east", "south", "north")
+GUIDED_SHARE = 0.99  # of a mode's power, at least, in the port's own guide and the cladding next to it
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Port:
     Args:
         name: key of the port in a response.
         side: "west", "east", "south" or "north".
-        centre_um: position along that side (y for west and east, x for south and north).
+        centre_um: position along that side (y for west and east, x for south and north), on the guide's core.
         distance_um: from the design region's edge outwards to the plane where amplitudes are taken.
         mode: 0 for the fundamental.
     """
@@ -43,6 +45,9 @@ class Port:
     mode: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "centre_um", real(f"centre_um of port {self.name!r}", self.centre_um))
+        object.__setattr__(self, "distance_um", real(f"distance_um of port {self.name!r}", self.distance_um))
+        object.__setattr__(self, "mode", whole(f"the mode of port {self.name!r}", self.mode))
         if self.side not in SIDES:
             raise ValueError(f"Expected a side among {', '.join(SIDES)}. Got {self.side!r} for port {self.name!r}.")
         if not (math.isfinite(self.distance_um) and self.distance_um > 0 and math.isfinite(self.centre_um)):
@@ -72,6 +77,9 @@ def port_vector(
         permittivity: ``nx x ny``; the guide must run straight from the plane to the boundary.
         omega: angular frequency, 2 pi / wavelength_um.
         half_size_um: half the design region's size along x and y.
+
+    Raises:
+        ValueError: if there is no straight guide at the port that carries its mode alone.
     """
     vertical = port.side in ("south", "north")
     along, across = (grid.y, grid.x) if vertical else (grid.x, grid.y)
@@ -90,6 +98,7 @@ def port_vector(
     if np.ptp(rows[: front + 1, window], axis=0).max() > 1e-9:
         raise ValueError(f"Expected a straight guide from port {port.name!r} to the boundary. Got one that changes.")
     mode = slab_mode(section, grid.cell_um, omega, port.mode)
+    _check_guide(port, mode, section, across.centres_um[window], omega * grid.cell_um)
     plane = (along.cells / 2 - front - 0.5) * grid.cell_um
     delay = np.exp(-1j * mode.phase * (plane - half) / grid.cell_um)
     norm = 2j * math.sin(mode.phase)
@@ -100,6 +109,31 @@ def port_vector(
     w = w[::-1] if port.side in ("east", "north") else w
     own = complex(delay**2 * np.exp(-1j * mode.phase) / norm)
     return PortVector(np.ascontiguousarray(w.T if vertical else w), own, mode)
+
+
+def _check_guide(port: Port, mode: SlabMode, section: Real, centres: Real, cell_phase: float) -> None:
+    """``ValueError`` unless the mode is that of the guide at ``centre_um``.
+
+    Cores are the runs of cells in which the mode oscillates; its power must lie nearer to the port's own than to any
+    other. ``cell_phase`` is omega times the cell's side.
+    """
+    core = cell_phase**2 * section > (2 * math.sin(mode.phase / 2)) ** 2
+    reach = (centres[1] - centres[0]) / 2 * (1 + 1e-6)
+    at_port = np.flatnonzero(core & (np.abs(centres - port.centre_um) <= reach))
+    if not len(at_port):
+        peak = centres[np.abs(mode.profile).argmax()]
+        raise ValueError(
+            f"Expected port {port.name!r} on the core of a guide that carries its mode. "
+            f"Got centre_um={port.centre_um} and a mode near {peak:.3g} um; move the port or the guide."
+        )
+    inside, run = np.flatnonzero(core), np.cumsum(~core)  # run is constant within a core
+    nearest = inside[np.abs(np.arange(len(core))[:, None] - inside).argmin(axis=1)]
+    share = float((mode.profile[run[nearest] == run[at_port[0]]] ** 2).sum())
+    if share < GUIDED_SHARE:
+        raise ValueError(
+            f"Expected mode {port.mode} in the guide at port {port.name!r}. Got one with {share:.3g} of its power "
+            "there, the rest in another guide on that side; give every guide a port, or move them apart."
+        )
 
 
 def _window(port: Port, others: Sequence[Port], centres: Real, pml_cells: int) -> slice:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +21,8 @@ from physics.fdfd.linear import Factor
 from physics.fdfd.operator import grid_operator
 from physics.fdfd.ports import Port, PortVector, port_vector
 
-CACHED_SYSTEMS = 64
+CACHE_VARIABLE = "FDFD_CACHE_MB"
+CACHE_BYTES = 10**9  # of reduced systems kept in a process, unless the environment says otherwise
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,21 @@ _systems: OrderedDict[tuple[Scene, float], ReducedSystem] = OrderedDict()
 _lock = threading.Lock()
 
 
-def reduced_system(scene: Scene, wavelength_um: float) -> ReducedSystem:
-    """The reduced system of a scene, from a cache in this process of the last ``CACHED_SYSTEMS`` used."""
+def cache_bytes() -> float:
+    """Bound of the cache of reduced systems; ``ValueError`` if the environment variable is not a number."""
+    text = os.environ.get(CACHE_VARIABLE)
+    try:
+        return CACHE_BYTES if text is None else 1e6 * float(text)
+    except ValueError:
+        raise ValueError(f"Expected {CACHE_VARIABLE} as a number of megabytes. Got {text!r}.") from None
+
+
+def reduced_system(scene: Scene, wavelength_um: float, together_um: Sequence[float] = ()) -> ReducedSystem:
+    """The reduced system of a scene, from a cache in this process.
+
+    The least recently used are dropped while the cache is larger than :func:`cache_bytes`, but never those of this
+    scene at the wavelengths ``together_um``, which the caller uses in turn.
+    """
     key = (scene, wavelength_um)
     with _lock:
         if key in _systems:
@@ -139,8 +155,10 @@ def reduced_system(scene: Scene, wavelength_um: float) -> ReducedSystem:
     system = _build(scene, wavelength_um)
     with _lock:
         system = _systems.setdefault(key, system)
-        while len(_systems) > CACHED_SYSTEMS:
-            _systems.popitem(last=False)
+        excess = sum(held.condensed.nbytes for held in _systems.values()) - cache_bytes()
+        for old in list(_systems):
+            if excess > 0 and old != key and not (old[0] == scene and old[1] in together_um):
+                excess -= _systems.pop(old).condensed.nbytes
     return system
 
 

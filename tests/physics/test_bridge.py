@@ -38,6 +38,21 @@ def test_backward_through_a_chain_in_single_precision():
     assert_allclose(theta.grad.numpy(), expected * 0.25, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_densities_may_exceed_one_by_their_own_rounding(dtype):
+    function, eps = as_torch(BEND, 0), torch.finfo(dtype).eps
+    solid = torch.ones(BEND.design_shape, dtype=dtype)
+    expected = BEND.simulate(np.ones(BEND.design_shape), 0)["s"]
+    assert np.array_equal(function(solid * (1 + eps))["s"].numpy(), expected)
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        function(solid * (1 + max(1e-6, 16 * eps)))
+
+
+def test_complex_densities_are_refused():
+    with pytest.raises(ValueError, match="real density"):
+        as_torch(BEND, 0)(torch.zeros(BEND.design_shape, dtype=torch.complex128))
+
+
 def test_unknown_level():
     with pytest.raises(ValueError, match="level among"):
         as_torch(BEND, 3)

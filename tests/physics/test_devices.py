@@ -1,6 +1,7 @@
 """The device as a simulator: contract, door, identity, threads, fields, refinement, failures."""
 
 import pickle
+from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,18 @@ import pytest
 from numpy.testing import assert_allclose
 from threadpoolctl import threadpool_limits
 
-from physics.base import Differentiable, HasExamples, HasFields, HasRefinement, SimulationError, Simulator
-from physics.devices import beam_splitter, quarter_ring, straight_waveguide, waveguide_bend
+from physics.base import (
+    Differentiable,
+    HasExamples,
+    HasFields,
+    HasRefinement,
+    SimulationError,
+    Simulator,
+    check_design,
+)
+from physics.devices import beam_splitter, quarter_ring, straight_guide, straight_waveguide, waveguide_bend
 from physics.devices import port_device as port_device_module
-from physics.fdfd import Pml, Port, blas, reduced_system, scene
+from physics.fdfd import Pml, Port, Rectangle, blas, reduced_system, scene
 from physics.fdfd.linear import Factor
 from physics.testing import check_simulator
 
@@ -170,16 +179,51 @@ def test_meshes_that_do_not_divide_the_region_converge_alike():
     assert_allclose(power[1], power[2], atol=0.01)
 
 
-def test_the_cache_is_bounded_and_reused(monkeypatch):
-    scene._systems.clear()
-    monkeypatch.setattr(scene, "CACHED_SYSTEMS", 2)
+def test_refined_keeps_shapes_that_reach_the_boundary_and_hides_what_lay_outside():
+    device = straight_waveguide((1.55,), length_um=1.2, breadth_um=1.2, pixel_um=0.04, cells_um=(0.04,))
+    end = 0.6 + device.margin_um + device.pml.thickness_um
+    ends = (Rectangle((-end, 0), (-0.25, 0.25), 12.1), Rectangle((0, end + 0.1), (-0.25, 0.25), 12.1))
+    outside = Rectangle((-1, 1), (end, end + 1), 12.1)
+    refined = replace(device, shapes=(*ends, outside)).refined()
+    assert refined.shapes == device.refined().shapes == device.shapes
+    assert [port.distance_um for port in refined.ports] == [1.5 * port.distance_um for port in device.ports]
+    assert abs(refined.simulate(straight_guide(device), 0)["transmission"].item() - 1) < 1e-4
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """Wavelengths of the systems built, with an empty cache."""
+    wavelengths, build = [], scene._build
+    monkeypatch.setattr(scene, "_systems", OrderedDict())
+    monkeypatch.setattr(scene, "_build", lambda level, w: wavelengths.append(w) or build(level, w))
+    return wavelengths
+
+
+def test_the_cache_is_bounded_and_reused(monkeypatch, built):
     level = small().scene(0)
     first = reduced_system(level, 1.50)
     assert reduced_system(small().scene(0), 1.50) is first
+    monkeypatch.setenv(scene.CACHE_VARIABLE, str(2.5 * first.condensed.nbytes / 1e6))
     for wavelength in (1.52, 1.54):
         reduced_system(level, wavelength)
-    assert len(scene._systems) == 2
+    assert [wavelength for _, wavelength in scene._systems] == [1.52, 1.54]
     assert reduced_system(level, 1.50) is not first
+    monkeypatch.setenv(scene.CACHE_VARIABLE, "plenty")
+    with pytest.raises(ValueError, match="number of megabytes"):
+        reduced_system(level, 1.60)
+
+
+@pytest.mark.parametrize("limit_mb", [1000, 0])
+def test_many_wavelengths_do_not_displace_each_other(monkeypatch, built, limit_mb):
+    monkeypatch.setenv(scene.CACHE_VARIABLE, str(limit_mb))
+    device = small(wavelength_um=np.linspace(1.5, 1.6, 66), design_um=0.6, margin_um=0.4, pml_um=0.3)
+    design = np.full(device.design_shape, 0.5)
+    for _ in range(2):
+        device.vjp(design, 0, {"transmission": np.ones((1, 66))})
+    assert sorted(built) == list(device.wavelength_um)
+    other = small(design_um=0.64, width_um=0.48)  # with no room for both, the one not in use goes
+    other.simulate(np.full(other.design_shape, 0.5), 0)
+    assert len(scene._systems) == (2 if limit_mb == 0 else 68)
 
 
 def test_examples_are_valid_and_seeded():
@@ -196,5 +240,69 @@ def test_a_failed_solve_is_an_error(monkeypatch):
         patch.setattr(Factor, "solve", lambda self, rhs: np.full_like(rhs, np.nan))
         with pytest.raises(SimulationError, match="finite scattering"):
             device.simulate(design, 0)
-    with pytest.raises(SimulationError):
-        device.vjp(design, 0, {"reflection": np.array([np.nan, 1.0])})
+    solve, calls = Factor.solve, []
+    monkeypatch.setattr(Factor, "solve", lambda self, rhs: calls.append(1) or solve(self, rhs))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="finite cotangent of 'reflection'"):
+            device.vjp(design, 0, {"reflection": np.array([bad, 1.0])})
+    assert len(calls) == 4  # forward alone, at two wavelengths
+
+
+def test_sequences_of_any_kind_and_single_numbers_give_the_same_device():
+    splitter = beam_splitter((1.55,), cells_um=(0.04,))
+    for alike in (
+        beam_splitter(1.55, design_um=[2.4, 2.4], cells_um=0.04, threads=np.int64(4)),
+        beam_splitter(np.array([1.55]), design_um=np.array([2.4, 2.4]), cells_um=[np.float64(0.04)]),
+        replace(splitter, shapes=list(splitter.shapes), ports=list(splitter.ports), size_um=[2.4, 2.4]),
+    ):
+        assert alike == splitter and hash(alike) == hash(splitter) and alike.identity == splitter.identity
+    lists = [Rectangle(list(s.x_um), list(s.y_um), s.permittivity) for s in splitter.shapes]
+    assert hash(replace(splitter, shapes=lists)) == hash(splitter)
+    ports = tuple(replace(port, centre_um=port.centre_um or -0.0) for port in splitter.ports)
+    assert replace(splitter, ports=ports).identity == splitter.identity
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"wavelength_um": "15"}, "wavelength_um as real numbers"),
+        ({"wavelength_um": ["1.55"]}, "wavelength_um as real numbers"),
+        ({"wavelength_um": 1.55 + 0j}, "wavelength_um as real numbers"),
+        ({"cells_um": "4"}, "cells_um as real numbers"),
+        ({"design_um": "2"}, "design_um as a real number"),
+        ({"design_um": (1.2, 1.2)}, "design_um as a real number"),
+        ({"width_um": None}, "width_um as a real number"),
+        ({"margin_um": [[0.8]]}, "margin_um as a real number"),
+        ({"pml_um": "1"}, "thickness_um as a real number"),
+        ({"threads": 1.5}, "threads as a whole number"),
+        ({"threads": True}, "threads as a real number"),
+    ],
+)
+def test_what_is_not_a_number_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        small(**changes)
+
+
+def test_splitters_and_ports_refuse_what_is_not_a_number():
+    for changes in ({"design_um": 2.4}, {"design_um": "24"}, {"separation_um": "1"}):
+        with pytest.raises(ValueError, match="real number"):
+            beam_splitter((1.55,), **changes)
+    with pytest.raises(ValueError, match="whole number"):
+        Port("in", "west", mode=0.5)
+    with pytest.raises(ValueError, match="2 real numbers"):
+        Rectangle((0.0, 1.0, 2.0), (0.0, 1.0), 2.0)
+
+
+def test_complex_and_textual_designs_are_refused():
+    device = small()
+    for bad in (np.full(device.design_shape, 0.5 + 0.5j), np.full(device.design_shape, "0.5")):
+        with pytest.raises(ValueError, match="real numbers"):
+            device.simulate(bad, 0)
+
+
+def test_designs_may_exceed_one_by_their_own_rounding():
+    exact = check_design(np.ones((2, 2)), (2, 2))
+    above = np.nextafter(np.float32(1), np.float32(2))
+    assert np.array_equal(check_design(np.full((2, 2), above, dtype=np.float32), (2, 2)), exact)
+    with pytest.raises(ValueError, match=r"to 1\.00000011"):
+        check_design(np.full((2, 2), float(above)), (2, 2))

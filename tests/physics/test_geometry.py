@@ -79,3 +79,6 @@ def test_rectangles_are_checked():
         Grid(Axis(10, 0.1), Axis(10, 0.2))
     with pytest.raises(ValueError, match="thickness"):
         Pml(0.0)
+    for wrong in ({"order": np.inf}, {"order": 0.5}, {"log_reflection": -np.inf}, {"log_reflection": 1.0}):
+        with pytest.raises(ValueError, match="finite PML order"):
+            Pml(**wrong)

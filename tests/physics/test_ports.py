@@ -139,11 +139,62 @@ def test_pml_reflects_little_over_angle_and_index(angle, permittivity):
     assert abs(incoming) < limit * abs(outgoing)
 
 
+def test_log_reflection_is_that_of_the_amplitude():
+    cell, pml = 0.005, Pml(0.6, log_reflection=-6.0)
+    axis = Axis(480, cell, 120)
+    stretch = axis.stretch(OMEGA, pml)
+    matrix = second_difference(stretch).toarray() + np.diag((OMEGA * cell) ** 2 * stretch.centre)
+    source = np.zeros(480, dtype=complex)
+    source[240] = 1.0
+    near, far = np.linalg.solve(matrix, source)[250:252]
+    step = np.exp(2j * np.arcsin(OMEGA * cell / 2))
+    reflected = abs((near * step - far) / (far - near / step))
+    assert_allclose(np.log(reflected), -6.0, atol=0.15)
+
+
 def test_thicker_pml_changes_little():
     device = waveguide_bend((WAVELENGTH,), cells_um=(0.04,))
     thick = replace(device, pml=Pml(1.2), margin_um=1.2)
     density = device.example_designs(np.random.default_rng(5), 1)[0]
     assert_allclose(thick.simulate(density, 0)["s"], device.simulate(density, 0)["s"], atol=2e-3)
+
+
+def two_guides(width_um, ports):
+    """Guides at y = 0.8 (0.48 um wide) and -0.8; only the former continues through the design region."""
+    device = straight_waveguide((WAVELENGTH,), breadth_um=3.0, cells_um=(0.04,))
+    shapes = tuple(
+        Rectangle((-np.inf, np.inf), (y - w / 2, y + w / 2), 12.1) for y, w in ((0.8, 0.48), (-0.8, width_um))
+    )
+    density = np.zeros(device.design_shape)
+    middle = (np.arange(device.design_shape[1]) + 0.5) * device.pixel_um - 1.5
+    density[:, np.abs(middle - 0.8) < 0.24] = 1.0
+    return replace(device, shapes=shapes, ports=ports), density
+
+
+@pytest.mark.parametrize("width_um", [0.48, 0.6])
+def test_the_mode_of_another_guide_is_refused(width_um):
+    ports = (Port("in", "west", 0.8), Port("out", "east", 0.8))
+    with pytest.raises(ValueError, match="another guide on that side; give every guide a port"):
+        two_guides(width_um, ports)
+    others = (Port("west", "west", -0.8), Port("east", "east", -0.8))
+    device, density = two_guides(width_um, (*ports, *others))
+    assert_allclose(device.simulate(density, 0)["transmission"][0], 1.0, atol=1e-6)
+
+
+def test_a_narrower_guide_without_a_port_does_no_harm():
+    device, density = two_guides(0.4, (Port("in", "west", 0.8), Port("out", "east", 0.8)))
+    assert_allclose(device.simulate(density, 0)["transmission"], 1.0, atol=1e-6)
+
+
+def test_ports_beside_their_guide_are_refused():
+    device = straight_waveguide((WAVELENGTH,), breadth_um=3.0, cells_um=(0.04,))
+    for centre in (1.2, -0.3):
+        with pytest.raises(ValueError, match="on the core of a guide"):
+            replace(device, ports=(Port("in", "west"), Port("out", "east", centre)))
+    for centre in (0.1, -0.2):  # the same mode from anywhere on the core
+        moved = replace(device, ports=(Port("in", "west"), Port("out", "east", centre)))
+        s = [d.simulate(straight_guide(device), 0)["s"] for d in (moved, device)]
+        assert np.array_equal(*s)
 
 
 def test_unguided_modes_and_cut_tails_are_refused():

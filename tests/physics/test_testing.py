@@ -13,8 +13,8 @@ class Quadratic:
     design_shape = (4, 3)
     identity = "quadratic"
 
-    def __init__(self, fault=""):
-        self.fault = fault
+    def __init__(self, fault="", unit=1.0):
+        self.fault, self.unit = fault, unit
         names = ("coarse", "fine")
         costs = (3.0, 1.0) if fault == "costs" else (1.0, 3.0)
         response = (Quantity("y", {"row": (0, 1, 2, 3)}),)
@@ -26,7 +26,7 @@ class Quadratic:
         if self.fault != "door":
             check_design(design, self.design_shape)
         self.calls += 1
-        y = (design**2).sum(axis=1) * (1.0 if level == 1 else 1.02)
+        y = self.unit * (design**2).sum(axis=1) * (1.0 if level == 1 else 1.02)
         if self.fault == "noise":
             y = y + 1e-9 * self.calls
         if self.fault == "shape":
@@ -39,9 +39,11 @@ class Quadratic:
         response = self.simulate(design, level)
         given = resolve_cotangents(cotangents, response)
         y = given.get("y", np.zeros(4))
-        gradient = 2 * design * y[:, None] * (1.0 if level == 1 else 1.02)
+        gradient = self.unit * 2 * design * y[:, None] * (1.0 if level == 1 else 1.02)
         if self.fault == "gradient":
             gradient = gradient * (1 + 1e-3)
+        if self.fault == "response":
+            response = {"y": response["y"] * (1 + 1e-3)}
         return response, gradient
 
 
@@ -62,11 +64,27 @@ def test_a_sound_simulator_passes_with_a_report():
         ("name", "Expected .'y'. at coarse"),
         ("door", "ValueError for"),
         ("gradient", "fall with h"),
+        ("response", "of vjp as of simulate"),
     ],
 )
 def test_faults_are_named(fault, message):
     with pytest.raises(AssertionError, match=message):
         check_simulator(Quadratic(fault))
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-30, 1e12])
+def test_the_unit_of_a_quantity_hides_nothing(unit):
+    report = check_simulator(Quadratic(unit=unit))
+    assert all(abs(slope - 2) < 0.1 for slopes in report.taylor_slopes.values() for slope in slopes)
+    for fault, message in (("gradient", "fall with h"), ("response", "of vjp as of simulate")):
+        with pytest.raises(AssertionError, match=message):
+            check_simulator(Quadratic(fault, unit))
+    with pytest.raises(AssertionError, match="central differences"):
+        check_simulator(Quadratic("gradient", unit), gradient_tolerance=1e-4)
+
+
+def test_a_response_that_does_not_depend_on_the_design_passes():
+    assert set(check_simulator(Quadratic(unit=0.0)).taylor_slopes["fine"]) == {2.0}
 
 
 def test_levels_that_disagree_are_named():
