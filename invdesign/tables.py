@@ -61,8 +61,11 @@ def best_line(results: Sequence[Result]) -> str:
     if result is None or result.best is None:
         return "No design could be verified."
     best = result.best
+    standings = stand(result.problem, best.responses)
     state = "meets all targets" if best.distance == 0 else f"misses its targets by {short(best.distance)}"
-    values = "; ".join(f"{s.name}: worst {short(s.worst)}" for s in stand(result.problem, best.responses))
+    if all(s.met is None for s in standings):
+        state = "as good as was found (no band was set)"
+    values = "; ".join(f"{s.name}: worst {short(s.worst)}" for s in standings)
     grey = bool(np.any((best.design > 0) & (best.design < 1)))
     made = "grey as drawn" if grey else "binarised"
     text = f"Verified best: {result.strategy}, {made}, {state} at {result.problem.reference.name} ({values})."
