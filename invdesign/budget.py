@@ -28,6 +28,8 @@ class Budget:
         limits = (self.cpu_seconds, self.reference_solves, self.solves)
         if all(limit is None for limit in limits):
             raise ValueError("Expected a limit: cpu_seconds, reference_solves or solves. Got none.")
+        if not all(limit is None or isinstance(limit, (int, float)) for limit in limits):
+            raise TypeError(f"Expected numbers as limits. Got {self}.")
         if any(limit is not None and not limit > 0 for limit in limits):
             raise ValueError(f"Expected limits above 0. Got {self}.")
 
@@ -56,6 +58,11 @@ class Meter:
         return sum(self.cpu_seconds_by_phase.values())
 
     @property
+    def charged_seconds(self) -> float:
+        """CPU seconds without the convergence check, which comes after the budget, alike for all."""
+        return self.cpu_seconds - self.cpu_seconds_by_phase.get("check", 0.0)
+
+    @property
     def reference_solves(self) -> int:
         """Solves at the reference fidelity."""
         return self.solves_by_level[self.reference_level]
@@ -69,7 +76,7 @@ class Meter:
     def fraction(self) -> float:
         """Largest spent fraction of any limit."""
         pairs = (
-            (self.cpu_seconds, self.budget.cpu_seconds),
+            (self.charged_seconds, self.budget.cpu_seconds),
             (self.reference_solves, self.budget.reference_solves),
             (self.solves, self.budget.solves),
         )

@@ -77,6 +77,7 @@ def main() -> None:
 @click.option("--cpu-seconds", type=click.FloatRange(min=0, min_open=True), help="Instead of the file's budget.")
 @click.option("--workers", type=click.IntRange(min=1), help="Solve in so many processes.")
 @click.option("--timeout-seconds", type=click.FloatRange(min=0, min_open=True), help="Limit of one solve.")
+@click.option("--retry-failed", is_flag=True, help="Ask what failed before once more.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--no-report", is_flag=True, help="Write no report.")
 def run_command(
@@ -87,6 +88,7 @@ def run_command(
     cpu_seconds: float | None,
     workers: int | None,
     timeout_seconds: float | None,
+    retry_failed: bool,
     quiet: bool,
     no_report: bool,
 ) -> None:
@@ -111,7 +113,7 @@ def run_command(
             store.bind(experiment.problem.simulator.identity)
             folder.record(file, _asked(file, experiment, chosen))
             with _executor(workers, timeout_seconds) as executor:
-                results = _run_all(experiment, chosen, store, executor, quiet)
+                results = _run_all(experiment, chosen, store, executor, quiet, retry_failed)
         if not quiet:
             print_results(console(), results)
         if not no_report:
@@ -119,7 +121,7 @@ def run_command(
         if all(result.best is None for result in results):
             errors = [record.error for result in results for record in result.records if record.error]
             because = f" The last solve that failed: {errors[-1]}" if errors else ""
-            raise click.ClickException(f"No design could be verified.{because}")
+            raise click.ClickException(f"No design could be verified.{because} Once mended, run with --retry-failed.")
 
 
 def _asked(file: Path, experiment: Experiment, chosen: Mapping[str, Strategy]) -> Asked:
@@ -151,7 +153,12 @@ def _executor(workers: int | None, timeout_seconds: float | None) -> Iterator[Ex
 
 
 def _run_all(
-    experiment: Experiment, chosen: Mapping[str, Strategy], store: Store, executor: Executor, quiet: bool
+    experiment: Experiment,
+    chosen: Mapping[str, Strategy],
+    store: Store,
+    executor: Executor,
+    quiet: bool,
+    retry_failed: bool,
 ) -> list[Result]:
     from invdesign.progress import display
 
@@ -166,6 +173,7 @@ def _run_all(
                     store=store,
                     executor=executor,
                     seed=experiment.seed,
+                    retry_failed=retry_failed,
                     observer=shown.observer(name),
                 )
                 results.append(_labelled(result, name, store, ended=True))

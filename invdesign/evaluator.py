@@ -34,6 +34,7 @@ class Evaluator:
         executor: any `concurrent.futures.Executor`.
         level_names: names of the simulator's fidelities, for the meter.
         replay_only: answer from the store alone; `BudgetSpent` at the first request that is not there.
+        retry_failed: ask every stored failure once more, what the solver raised too.
         observer: called with the evaluator after each charge; `stage` says what the strategy is at.
     """
 
@@ -45,6 +46,7 @@ class Evaluator:
         level_names: Sequence[str],
         *,
         replay_only: bool = False,
+        retry_failed: bool = False,
         observer: Callable[[Evaluator], None] | None = None,
     ) -> None:
         self.store = store
@@ -52,6 +54,7 @@ class Evaluator:
         self.dispatcher = Dispatcher(store, ledger, executor)
         self.level_names = tuple(level_names)
         self.replay_only = replay_only
+        self.retry_failed = retry_failed
         self.observer = observer or (lambda evaluator: None)
         self.records: list[Record] = []
         self.candidates: list[Candidate] = []
@@ -206,9 +209,9 @@ class Evaluator:
         return replace(record, cotangents=outcome.cotangents, gradient=gradient)
 
     def _again(self, stored: StoredEvaluation) -> bool:
-        transient = stored.failure in ("crashed", "timed out")
-        fresh = stored.key not in self.dispatcher.asked
-        return transient and fresh and stored.attempt <= RETRIES and not self.replay_only
+        if self.replay_only or stored.key in self.dispatcher.asked:
+            return False
+        return self.retry_failed or (stored.failure in ("crashed", "timed out") and stored.attempt <= RETRIES)
 
     def memo(self, kind: str, inputs: Mapping[str, Any], compute: Callable[[], dict[str, Array]]) -> dict[str, Array]:
         """The payload of a computation that its inputs determine: from the store, or computed, kept and charged.

@@ -110,7 +110,7 @@ def read_gds(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file has no top-level cell.
+        ValueError: if the file has no top-level cell, or a structure outside the design.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"Expected a GDSII file at {path}. There is none.")
@@ -121,6 +121,17 @@ def read_gds(
     polygons = [
         p for top in tops if isinstance(top, gdstk.Cell) for p in top.get_polygons(layer=layer, datatype=datatype)
     ]
+    outside = [origin + n * pixel_um for n, origin in zip(shape, origin_um, strict=True)]
+    for polygon in polygons:
+        low, high = polygon.bounding_box()
+        slack = 0.5 * pixel_um
+        if any(a < o - slack for a, o in zip(low, origin_um, strict=True)) or any(
+            b > e + slack for b, e in zip(high, outside, strict=True)
+        ):
+            raise ValueError(
+                f"Expected structures within {origin_um} to {tuple(outside)} um. {path} has one from {low} to {high}; "
+                "give its shape, pixel_um and origin_um."
+            )
     x, y = (origin + (np.arange(n) + 0.5) * pixel_um for n, origin in zip(shape, origin_um, strict=True))
     centres = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
     inside = np.zeros(len(centres), dtype=bool)

@@ -118,12 +118,20 @@ class Problem:
     combine: Literal["worst", "mean"] = "worst"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.targets, Sequence) or not isinstance(self.scenarios, Sequence):
+            raise TypeError(f"Expected lists of targets and scenarios. Got {self.targets!r} and {self.scenarios!r}.")
         object.__setattr__(self, "targets", tuple(self.targets))
         object.__setattr__(self, "scenarios", tuple(self.scenarios))
         if tuple(self.space.shape) != tuple(self.simulator.design_shape):
             raise ValueError(
                 f"Expected a design space of the simulator's shape {tuple(self.simulator.design_shape)}. "
                 f"Got {tuple(self.space.shape)}."
+            )
+        ours, theirs = getattr(self.space, "pixel_um", None), getattr(self.simulator, "pixel_um", None)
+        if ours is not None and theirs is not None and abs(ours - theirs) > 1e-9:
+            raise ValueError(
+                f"Expected a design space of the simulator's pixel_um={theirs}. Got pixel_um={ours}, which would make "
+                "every radius another length."
             )
         if not self.targets:
             raise ValueError("Expected at least one target. Got none.")

@@ -39,7 +39,7 @@ def spent(meter: Meter) -> str:
     """What is spent of what, in the budget's own terms; CPU seconds always."""
     budget = meter.budget
     of = f"/{budget.cpu_seconds:g}" if budget.cpu_seconds is not None else ""
-    text = f"{meter.cpu_seconds:.1f}{of} CPU s"
+    text = f"{meter.charged_seconds:.1f}{of} CPU s"
     if budget.solves is not None:
         text += f", {meter.solves}/{budget.solves} solves"
     most = f"/{budget.reference_solves}" if budget.reference_solves is not None else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from physics.base import Array
@@ -17,12 +17,12 @@ class Record:
     identity: str
     level: int
     replicate: int
-    design: Array
+    design: Array = field(repr=False)
     response: Mapping[str, Array] | None
     error: str | None
     cpu_seconds: float
     cotangents: Mapping[str, Array] | None = None
-    gradient: Array | None = None
+    gradient: Array | None = field(default=None, repr=False)
     group: int = 0
 
 
@@ -42,8 +42,8 @@ class Candidate:
 
     key: str
     label: str
-    theta: Array | None
-    design: Array
+    theta: Array | None = field(repr=False)
+    design: Array = field(repr=False)
     responses: Mapping[str, Mapping[str, Array]]
     loss: float
     distance: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -59,19 +59,30 @@ class Costs:
 
 @dataclass(frozen=True)
 class Result:
-    """A run's outcome. `best` is binarised and simulated at the reference; None where nothing could be verified."""
+    """A run's outcome. `best` is binarised and simulated at the reference; None where nothing could be verified.
 
-    problem: Problem
+    Args:
+        problem, strategy, seed, budget: what was run.
+        run: key of the run in the store.
+        candidates: every verified design, in order.
+        check: the best one on the refined simulator; None where there is none.
+        costs: by phase and fidelity.
+        notes: what the strategy left for the report; `noted(kind)` gives those of a kind.
+        records: every evaluation the run asked for, in order.
+        provenance: versions, machine, identity, store.
+    """
+
+    problem: Problem = field(repr=False)
     strategy: str
     run: str
     seed: int
     budget: Budget
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...] = field(repr=False)
     check: ConvergenceCheck | None
     costs: Costs
-    notes: tuple[Note, ...]
-    records: tuple[Record, ...]
-    provenance: Mapping[str, Any]
+    notes: tuple[Note, ...] = field(repr=False)
+    records: tuple[Record, ...] = field(repr=False)
+    provenance: Mapping[str, Any] = field(repr=False)
 
     @property
     def best(self) -> Candidate | None:

@@ -52,6 +52,7 @@ def run(
     seed: int = 0,
     observer: Callable[[Evaluator], None] | None = None,
     replay_only: bool = False,
+    retry_failed: bool = False,
 ) -> Result:
     """Runs a strategy until it ends or the budget is spent, then checks the best design's convergence.
 
@@ -68,6 +69,7 @@ def run(
         seed: of everything random.
         observer: called with the evaluator after each charge, for progress.
         replay_only: stop where the store's record of this run stops; nothing is computed.
+        retry_failed: ask what failed before once more, for a solver that was mended meanwhile.
 
     Raises:
         StoreError: where the store belongs to another simulator, or cannot be read or written.
@@ -83,7 +85,10 @@ def run(
                 seed=seed,
                 observer=observer,
                 replay_only=replay_only,
+                retry_failed=retry_failed,
             )
+    if not isinstance(budget, Budget):
+        raise TypeError(f"Expected a Budget, e.g. Budget(cpu_seconds=60). Got {budget!r}.")
     if isinstance(strategy, type):
         raise TypeError(f"Expected a strategy. Got the class {strategy.__name__}; call it, as in adjoint().")
     store.bind(problem.simulator.identity)
@@ -107,6 +112,7 @@ def run(
         executor or InProcess(),
         names,
         replay_only=replay_only,
+        retry_failed=retry_failed,
         observer=observer,
     )
     with fixed_threads():

@@ -35,8 +35,10 @@ class DensitySpace:
     Args:
         shape: `(nx, ny)` pixels of the design, as in `simulator.design_shape`.
         pixel_um: edge of a pixel.
-        symmetry: one of, or a tuple of, diagonal, antidiagonal, mirror_x, mirror_y, rotation180, rotation90.
-        filter_radius_um: radius of the conic filter; sets the length scale. 0 switches it off.
+        symmetry: one of, or a tuple of, diagonal (transpose), antidiagonal, mirror_x (x to -x), mirror_y (y to -y),
+            rotation180, rotation90.
+        filter_radius_um: radius of the conic filter; sets the typical length scale, but guarantees none (reports say
+            what the smallest width and spacing are). 0 switches it off.
         projection: "tanh" or "none".
         beta: sharpness of the projection; `at(beta)` gives the next member of a continuation.
         eta: threshold of the projection; above 1/2 erodes the structure, below dilates it.
@@ -65,17 +67,17 @@ class DensitySpace:
                 raise ValueError(f"Expected a square design for the symmetry {name!r}. Got shape {shape}.")
         if not self.pixel_um > 0 or not self.filter_radius_um >= 0:
             raise ValueError(
-                f"Expected pixel_um > 0 and filter_radius_um >= 0. Got {self.pixel_um=} and {self.filter_radius_um=}."
+                f"Expected pixel_um > 0 and filter_radius_um >= 0. Got {self.pixel_um} and {self.filter_radius_um}."
             )
         if self.filter_radius_um > self.pixel_um * min(shape):
             raise ValueError(
                 f"Expected a filter radius below the design's width of {self.pixel_um * min(shape):.4g} um. "
-                f"Got {self.filter_radius_um=}."
+                f"Got filter_radius_um={self.filter_radius_um}."
             )
         if self.projection not in ("tanh", "none"):
             raise ValueError(f"Expected projection 'tanh' or 'none'. Got {self.projection!r}.")
         if not self.beta > 0 or not 0 < self.eta < 1:
-            raise ValueError(f"Expected beta > 0 and 0 < eta < 1. Got {self.beta=} and {self.eta=}.")
+            raise ValueError(f"Expected beta > 0 and 0 < eta < 1. Got beta={self.beta} and eta={self.eta}.")
 
     @property
     def symmetries(self) -> tuple[str, ...]:

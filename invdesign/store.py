@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from invdesign.arrays import CorruptArrays, content_key, pack, unpack
 from physics.base import Array
 
 SCHEMA_VERSION = 1
+LOCK_SECONDS = 60.0
 
 
 class StoreError(RuntimeError):
@@ -67,16 +69,29 @@ class Store:
         if self.path != ":memory:" and not Path(self.path).parent.is_dir():
             raise StoreError(f"Expected the folder {Path(self.path).parent} to exist, to hold a store. Make it first.")
         with self._explained("open"):
-            self._db = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+            self._db = sqlite3.connect(self.path, timeout=LOCK_SECONDS, isolation_level=None)
+            try:
+                self._open()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _open(self) -> None:
+        """Checks the file, then makes it a store; waits where another process is at just that."""
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
             try:
                 self._check_schema()
                 # Only now: it changes the file, which must be an invdesign store.
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._make_schema()
-            except BaseException:
-                self._db.close()
-                raise
+                return
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait by itself for a change of journal mode.
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def _empty(self) -> bool:
         return bool(self._db.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])

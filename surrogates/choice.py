@@ -102,4 +102,6 @@ class Fixed:
 
 def fixed(architecture: Architecture | None = None, *, members: int = 4, config: TrainingConfig | None = None) -> Fixed:
     """No search: that architecture (the mlp baseline if left out), with the interface of ``search``."""
+    if architecture is not None and not isinstance(architecture, Architecture):
+        raise TypeError(f"Expected an Architecture, e.g. Architecture.baseline('mlp'). Got {architecture!r}.")
     return Fixed(architecture or Architecture.baseline("mlp"), config or TrainingConfig(), members)

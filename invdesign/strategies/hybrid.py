@@ -14,7 +14,7 @@ from invdesign.points import Point, at_sharpness, evaluate_points, verify
 from invdesign.problem import Problem
 from invdesign.strategies.adjoint import proposing
 from invdesign.strategies.descent import SolveFailed, Vector, descend
-from invdesign.strategies.learning import Learner, cosine
+from invdesign.strategies.learning import Learner, check_choice, cosine
 from invdesign.strategies.network import sample
 from invdesign.strategies.patience import Patience
 from invdesign.strategies.start import first_theta, random_theta
@@ -81,6 +81,7 @@ class Hybrid:
     name: str = "hybrid"
 
     def __post_init__(self) -> None:
+        check_choice(self.surrogate)
         known = ("auto", "surrogate", "low_fidelity", "mean_gradient")
         if self.step_on not in known:
             raise ValueError(f"Expected step_on among {', '.join(known)}. Got {self.step_on!r}.")

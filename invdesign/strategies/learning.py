@@ -135,6 +135,12 @@ class Learner:
         return max(1.0, float(self.ensemble.fitted[self.level].calibration.member_scale))
 
 
+def check_choice(choice: object) -> None:
+    """Raises `TypeError` for what is no way to choose an architecture."""
+    if not (hasattr(choice, "choose") and hasattr(choice, "ensemble")):
+        raise TypeError(f"Expected search(...) or fixed(...) for the surrogate. Got {choice!r}.")
+
+
 def fitted_content(ensemble: DeepEnsemble, level: int) -> list[Any]:
     """All that a fitted level's predictions depend on, for keys."""
     fitted = ensemble.fitted[level]

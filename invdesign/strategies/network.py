@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from invdesign.evaluator import Evaluator
 from invdesign.points import at_sharpness, evaluate_points, verify
 from invdesign.problem import Problem
-from invdesign.strategies.learning import Learner
+from invdesign.strategies.learning import Learner, check_choice
 from invdesign.strategies.patience import Patience
 from invdesign.strategies.start import random_theta
+from physics.base import Differentiable
 from surrogates.choice import ArchitectureChoice
 from surrogates.search import search
 
@@ -25,8 +26,9 @@ SAMPLED_BETAS = (4.0, 8.0, 16.0)
 class Surrogate:
     """Random designs train an ensemble whose architecture is searched; then rounds of descent on it from many starts.
 
-    A round descends on the mean loss plus `caution` spreads, asks the reference (value and gradient) at the most
-    promising ends, verifies the best of them, and trains again.
+    The solver need not have gradients; where it has, the networks learn from them too. A round descends on the mean
+    loss plus `caution` spreads, asks the reference at the most promising ends, verifies the best of them, and trains
+    again.
 
     Args:
         surrogate: how the architecture is chosen, `surrogates.search(...)` or `surrogates.fixed(...)`.
@@ -48,6 +50,7 @@ class Surrogate:
     name: str = "surrogate"
 
     def __post_init__(self) -> None:
+        check_choice(self.surrogate)
         if not self.betas or min(self.betas) <= 0 or min(self.starts, self.steps, self.asked) < 1:
             raise ValueError("Expected betas above 0, and starts, steps and asked of at least 1.")
 
@@ -70,7 +73,7 @@ class Surrogate:
             ends = self._descend(sharp, evaluator, learner, np.array(starts))
             evaluator.stage = f"round {number}: asking the solver"
             points = evaluate_points(
-                sharp, evaluator, list(ends[: self.asked]), problem.reference_level, gradients=True
+                sharp, evaluator, list(ends[: self.asked]), problem.reference_level, gradients=has_gradients(problem)
             )
             solved = [(point.loss, np.asarray(point.theta)) for point in points if point.error is None]
             known += solved
@@ -108,6 +111,11 @@ class Surrogate:
         return evaluator.memo("network descent", inputs, compute)["thetas"]
 
 
+def has_gradients(problem: Problem) -> bool:
+    """Whether the solver gives gradients; without, the networks learn from values alone."""
+    return isinstance(problem.simulator, Differentiable)
+
+
 def cautious_losses(problem: Problem, learner: Learner, thetas: torch.Tensor, caution: float) -> torch.Tensor:
     """Predicted loss plus `caution` calibrated spreads of the networks' losses, `(b,)`."""
     mean, members = learner.losses(problem, thetas)
@@ -117,7 +125,9 @@ def cautious_losses(problem: Problem, learner: Learner, thetas: torch.Tensor, ca
 def sample(
     problem: Problem, evaluator: Evaluator, rng: np.random.Generator, designs: tuple[int, ...]
 ) -> list[tuple[float, Vectors]]:
-    """Simulates random designs of several contrasts and sharpnesses, with gradients, `designs` many a fidelity.
+    """Simulates random designs of several contrasts and sharpnesses, `designs` many a fidelity.
+
+    Gradients are asked for where the solver has them.
 
     The designs of the reference are among those of the levels below. Gives (loss, theta) at the reference.
 
@@ -142,7 +152,7 @@ def sample(
             chosen = [i for i in range(count) if drawn[i][1] == beta]
             thetas, groups = [drawn[i][0] for i in chosen], [paths[i] for i in chosen]
             sharp = at_sharpness(problem, beta)
-            points = evaluate_points(sharp, evaluator, thetas, level, gradients=True, groups=groups)
+            points = evaluate_points(sharp, evaluator, thetas, level, gradients=has_gradients(problem), groups=groups)
             if level == problem.reference_level:
                 known += [(point.loss, np.asarray(point.theta)) for point in points if point.error is None]
     return known

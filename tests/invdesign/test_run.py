@@ -3,7 +3,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,8 @@ from invdesign.space import DensitySpace
 from invdesign.store import Store
 from invdesign.strategies import Adjoint, Drawn, Hybrid, Random, Surrogate
 from invdesign.targets import CustomTarget, Target, TensorResponse
-from physics.base import Array, Response
-from surrogates import TrainingConfig, fixed, search
+from physics.base import Array, Fidelity, Response
+from surrogates import ArchitectureChoice, TrainingConfig, fixed, search
 from tests.invdesign.toy import Toy
 
 SMALL = search(
@@ -359,3 +359,55 @@ def test_gradients_asked_of_a_simulator_without_are_refused(problem: Problem) ->
     with pytest.raises(TypeError, match="use a strategy that needs none"):
         run(plain, Adjoint(), budget=Budget(solves=5))
     assert run(plain, Random(designs=3), budget=Budget(solves=5)).best is not None
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A toy that answers values only."""
+
+    toy: Toy = field(default_factory=Toy)
+    design_shape: tuple[int, int] = (12, 12)
+    identity: str = "plain"
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        return self.toy.fidelities
+
+    def simulate(self, design: Array, level: int, replicate: int = 0) -> Response:
+        return self.toy.simulate(design, level, replicate)
+
+
+@pytest.mark.parametrize("choice", [SMALL, fixed(members=2, config=TrainingConfig(epochs=8, pretraining_epochs=4))])
+def test_a_surrogate_needs_no_gradients_of_the_solver(choice: ArchitectureChoice, problem: Problem) -> None:
+    plain = replace(problem, simulator=Plain())
+    result = run(plain, Surrogate(choice, designs=(20, 12), starts=4, steps=8), budget=Budget(solves=50))
+    assert result.best is not None
+    assert all(note["gradients"] == 0 for note in result.noted("surrogate"))
+    assert result.best.distance < problem.evaluate(np.full((12, 12), 0.5)).distance
+
+
+def test_a_mended_solver_is_asked_again_on_request(problem: Problem, tmp_path: Path) -> None:
+    path, budget = tmp_path / "a.db", Budget(solves=20)
+    broken = replace(problem, simulator=Toy(fault="nan"))
+    assert run(broken, Random(), budget=budget, store=path).best is None
+    assert run(problem, Random(), budget=budget, store=path).best is None
+    assert run(problem, Random(), budget=budget, store=path, retry_failed=True).best is not None
+
+
+def test_misunderstandings_are_told_apart(problem: Problem) -> None:
+    with pytest.raises(TypeError, match="Expected a Budget"):
+        run(problem, Random(), budget=60)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="numbers as limits"):
+        Budget(cpu_seconds="60")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="lists of targets"):
+        replace(problem, targets=problem.targets[0])
+    with pytest.raises(TypeError, match=r"search\(\.\.\.\) or fixed"):
+        Surrogate("mlp")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="Expected an Architecture"):
+        fixed("mlp")  # type: ignore[arg-type]
+
+
+def test_a_result_prints_in_a_line_or_two(problem: Problem) -> None:
+    result = run(problem, Random(designs=2), budget=Budget(solves=5))
+    assert len(repr(result)) < 3000
+    assert len(repr(result.records[0])) < 1000
