@@ -17,10 +17,10 @@ from invdesign.ledger import Ledger
 from invdesign.points import verify
 from invdesign.problem import Problem
 from invdesign.result import ConvergenceCheck, Costs, Result, drift, provenance
-from invdesign.runtime import fixed_threads
 from invdesign.store import Store
 from invdesign.work import Task
 from physics.base import HasRefinement, Simulator
+from surrogates.runtime import torch_threads
 
 
 class Strategy(Protocol):
@@ -115,7 +115,7 @@ def run(
         retry_failed=retry_failed,
         observer=observer,
     )
-    with fixed_threads():
+    with torch_threads(1):
         try:
             strategy(problem, evaluator, np.random.default_rng(seed))
         except BudgetSpent:

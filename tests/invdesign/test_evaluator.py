@@ -283,4 +283,4 @@ def test_a_batch_stops_where_the_cpu_seconds_are_spent() -> None:
     asker = evaluator(Store(), Budget(cpu_seconds=0.1))
     with pytest.raises(BudgetSpent):
         asker.ask(tasks(designs(60), Busy()))
-    assert asker.meter.cpu_seconds < 0.4
+    assert 0 < len(asker.records) < 30
