@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from typing import TYPE_CHECKING, Any
 
-from physics.fdfd.geometry import check_permittivity
+from physics.fdfd.dispersion import medium, number
+from physics.fdfd.media import POLARIZATIONS
 from physics.fdfd.values import real, reals, whole
 
 if TYPE_CHECKING:
@@ -20,22 +22,36 @@ def normalise(device: PortDevice) -> None:
         "wavelength_um": reals("wavelength_um", device.wavelength_um),
         "cells_um": reals("cells_um", device.cells_um),
         "size_um": reals("size_um", device.size_um, 2),
-        "permittivity": reals("permittivity", device.permittivity, 2),
+        "permittivity": _pair(device.permittivity),
+        "background": medium("background", device.background),
+        "source": device.source if isinstance(device.source, str) else tuple(device.source),
         "threads": whole("threads", device.threads),
         "shapes": tuple(device.shapes),
         "ports": tuple(device.ports),
     }
-    for name in ("pixel_um", "background", "margin_um"):
+    for name in ("pixel_um", "margin_um", "temperature_k", "wavelength_shift_um"):
         values[name] = real(name, getattr(device, name))
     for name, value in values.items():
         object.__setattr__(device, name, value)  # frozen from here on
 
 
+def _pair(value: Any) -> tuple[Any, Any]:
+    """Two media."""
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise ValueError(f"Expected permittivity as a pair, of density 0 and density 1. Got {value!r}.") from None
+    return medium("the permittivity of density 0", low), medium("the permittivity of density 1", high)
+
+
 def check_device(device: PortDevice) -> None:
     """``ValueError`` with wanted, found and remedy for the first parameter that cannot be simulated soundly."""
-    for value in (*device.permittivity, device.background):
-        check_permittivity(value)
+    if device.polarization not in POLARIZATIONS:
+        raise ValueError(f"Expected a polarization among {', '.join(POLARIZATIONS)}. Got {device.polarization!r}.")
     check_lengths("wavelength_um", device.wavelength_um)
+    shifted = tuple(wavelength + device.wavelength_shift_um for wavelength in device.wavelength_um)
+    check_lengths("shifted wavelengths", shifted)
+    check_lengths("temperature_k", (device.temperature_k,))
     check_lengths("cells_um", device.cells_um)
     check_lengths("size_um", device.size_um, distinct=False)
     check_lengths("pixel_um", (device.pixel_um,))
@@ -67,16 +83,23 @@ def _check_ports(device: PortDevice) -> None:
     names = [port.name for port in device.ports]
     if len(names) < 2 or len(set(names)) != len(names):
         raise ValueError(f"Expected two or more ports of distinct names. Got {names}.")
-    if device.source not in names:
-        raise ValueError(f"Expected a source among the ports {', '.join(names)}. Got {device.source!r}.")
+    sources = (device.source,) if isinstance(device.source, str) else device.source
+    if not sources or len(set(sources)) != len(sources) or not set(sources) <= set(names):
+        raise ValueError(
+            f"Expected a source, or distinct ones, among the ports {', '.join(names)}. Got {device.source!r}."
+        )
     places = [(port.side, port.centre_um, port.mode) for port in device.ports]
     if len(set(places)) != len(places):
         raise ValueError(f"Expected ports at distinct places or of distinct modes. Got {places}.")
 
 
 def _check_mesh(device: PortDevice) -> None:
-    densest = max(*device.permittivity, device.background, *(shape.permittivity for shape in device.shapes))
-    shortest = min(device.wavelength_um) / math.sqrt(densest)
+    media = (*device.permittivity, device.background, *(shape.permittivity for shape in device.shapes))
+    shortest = math.inf
+    for nominal in device.wavelength_um:
+        wavelength = nominal + device.wavelength_shift_um
+        index = max(abs(cmath.sqrt(number(value, wavelength, device.temperature_k))) for value in media)
+        shortest = min(shortest, wavelength / index)
     coarsest = max(device.cells_um)
     if shortest / coarsest < CELLS_PER_WAVELENGTH:
         raise ValueError(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,41 +23,49 @@ from physics.base import (
     resolve_cotangents,
 )
 from physics.devices.checks import check_device, normalise
+from physics.devices.identity import content_hash
 from physics.fdfd.blas import one_blas_thread
-from physics.fdfd.geometry import Rectangle, unbounded
+from physics.fdfd.dispersion import ROOM_K, Medium, number
+from physics.fdfd.geometry import Shape, unbounded
 from physics.fdfd.grid import Complex, Pml, Real
 from physics.fdfd.lanes import Lanes
-from physics.fdfd.linear import Factor
 from physics.fdfd.ports import Port
 from physics.fdfd.scene import ReducedSystem, Scene, reduced_system
 
-SOLVER_VERSION = "fdfd-ez-1"
+SOLVER_VERSION = "fdfd-2"
+PARAMETERS = {"temperature_k": (200.0, 500.0), "wavelength_shift_um": (-0.1, 0.1)}
 
 
 @dataclass(frozen=True)
 class PortDevice:
-    """Static guides, a design region between them, and ports: 2D Maxwell for Ez at one mesh a level.
+    """Static guides, a design region between them, and ports: 2D Maxwell for Ez or Hz at one mesh a level.
 
     The permittivity is interpolated linearly in the density. Lengths are in micrometres, the origin is the centre of
-    the design region, arrays are indexed ``[ix, iy]``, fields vary as exp(-i omega t). Phases of ``s`` are referred to
-    the edges of the design region.
+    the design region, arrays are indexed ``[ix, iy]``, fields vary as exp(-i omega t), so that absorption is a positive
+    imaginary permittivity. Phases of ``s`` are referred to the edges of the design region.
 
-    Answers ``s`` (complex; every port, the source's own is its reflection, x wavelength), ``transmission`` (abs(s)^2 of
-    the other ports) and ``reflection`` (abs(s)^2 of the source's).
+    With one source it answers ``s`` (complex; every port, the source's own is its reflection, x wavelength),
+    ``transmission`` (abs(s)^2 of the other ports) and ``reflection`` (abs(s)^2 of the source's). With a tuple of
+    sources it answers ``s`` and ``power`` (abs(s)^2), each port x source x wavelength; all from one factorisation a
+    wavelength.
 
     Args:
         name: of the device, part of its identity.
         size_um: design region along x and y, a whole number of pixels.
         pixel_um: side of a pixel of the density.
-        permittivity: of density 0 and density 1.
+        permittivity: of density 0 and density 1; numbers, complex ones, or materials.
         background: permittivity outside all shapes.
         shapes: static shapes, later ones cover earlier ones; the design region covers all.
-        ports: at least two, names distinct.
-        source: name of the port that is excited with unit power.
+        ports: at least two, names distinct; each mode of a guide is a port of its own.
+        source: name of the port that is excited with unit power, or several, each by itself.
         wavelength_um: vacuum wavelengths.
         cells_um: sides of the cells, one a level, coarsest first.
         margin_um: from the design region to the PML.
         pml: absorbing layers.
+        polarization: "Ez" or "Hz", the field out of the plane.
+        temperature_k: at which materials are taken; a parameter for corners.
+        wavelength_shift_um: added to every wavelength where media and fields are computed, while the response keeps its
+            nominal coordinates; a parameter for corners.
         threads: wavelengths solved at once, at most the machine's cores; not part of the identity, does not change
             a bit of the answer.
 
@@ -69,39 +76,61 @@ class PortDevice:
     name: str
     size_um: tuple[float, float]
     pixel_um: float
-    permittivity: tuple[float, float]
-    background: float
-    shapes: tuple[Rectangle, ...]
+    permittivity: tuple[Medium, Medium]
+    background: Medium
+    shapes: tuple[Shape, ...]
     ports: tuple[Port, ...]
-    source: str
+    source: str | tuple[str, ...]
     wavelength_um: tuple[float, ...]
     cells_um: tuple[float, ...]
     margin_um: float = 0.8
     pml: Pml = field(default_factory=Pml)
+    polarization: str = "Ez"
+    temperature_k: float = ROOM_K
+    wavelength_shift_um: float = 0.0
     threads: int = field(default=4, compare=False)
 
     def __post_init__(self) -> None:
         normalise(self)
         check_device(self)
-        for wavelength in (min(self.wavelength_um), max(self.wavelength_um)):
-            for level in range(len(self.cells_um)):
-                self.scene(level).port_vectors(wavelength)
+        ends = {int(np.argmin(self.wavelength_um)), int(np.argmax(self.wavelength_um))}
+        for level in range(len(self.cells_um)):
+            for i in ends:
+                self.scene(level, i).port_vectors()
 
     @property
     def design_shape(self) -> tuple[int, int]:
         """Pixels along x and y."""
         return round(self.size_um[0] / self.pixel_um), round(self.size_um[1] / self.pixel_um)
 
+    @property
+    def parameters(self) -> Mapping[str, tuple[float, float]]:
+        """Parameters that corners may set, with their bounds."""
+        return PARAMETERS
+
+    def with_parameters(self, **values: float) -> PortDevice:
+        """The same device with other parameters, see :attr:`parameters`."""
+        unknown = [name for name in values if name not in PARAMETERS]
+        if unknown:
+            raise ValueError(f"Expected parameters among {', '.join(PARAMETERS)}. Got {', '.join(unknown)}.")
+        changes: dict[str, Any] = dict(values)
+        return replace(self, **changes)
+
     @cached_property
     def fidelities(self) -> tuple[Fidelity, ...]:
         """One a cell size; cost grows as the unknowns of the design region to the power 1.25 (measured)."""
-        names = tuple(port.name for port in self.ports)
-        others = tuple(name for name in names if name != self.source)
-        response = (
-            Quantity("s", {"port": names, "wavelength_um": self.wavelength_um}, dtype=complex),
-            Quantity("transmission", {"port": others, "wavelength_um": self.wavelength_um}),
-            Quantity("reflection", {"wavelength_um": self.wavelength_um}),
-        )
+        names, wavelengths = tuple(port.name for port in self.ports), self.wavelength_um
+        response: tuple[Quantity, ...]
+        if isinstance(self.source, str):
+            others = tuple(name for name in names if name != self.source)
+            response = (
+                Quantity("s", {"port": names, "wavelength_um": wavelengths}, dtype=complex),
+                Quantity("transmission", {"port": others, "wavelength_um": wavelengths}),
+                Quantity("reflection", {"wavelength_um": wavelengths}),
+            )
+        else:
+            coords = {"port": names, "source": self.source, "wavelength_um": wavelengths}
+            response = (Quantity("s", coords, dtype=complex), Quantity("power", coords))
         return tuple(
             Fidelity(f"fdfd-{1000 * cell:g}nm", (self.cells_um[0] / cell) ** 2.5, response) for cell in self.cells_um
         )
@@ -109,77 +138,82 @@ class PortDevice:
     @cached_property
     def identity(self) -> str:
         """SHA-256 of the solver version and of every parameter that changes an answer."""
-        parameters = {key: value for key, value in asdict(self).items() if key != "threads"}
-        text = json.dumps([SOLVER_VERSION, _canonical(parameters)], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return content_hash(SOLVER_VERSION, self, without=("threads",))
 
     @one_blas_thread()
     def prepare(self, level: int) -> None:
-        """Condenses the surroundings at every wavelength, which later solves of this process share."""
+        """Condenses the surroundings at every wavelength, which later solves share, in other processes too."""
         check_level(level, self.fidelities)
-        scene = self.scene(level)
         with self._lanes() as lanes:
-            lanes.each(lambda i: self._system(scene, i) is None)
+            lanes.each(lambda i: self._system(level, i) is None)
 
     @one_blas_thread()
     def simulate(self, design: Array, level: int, replicate: int = 0) -> Response:
         """Scattering parameters of a density; deterministic, ``replicate`` changes nothing."""
         density = self._density(design, level)
+
+        def forward(i: int) -> Complex:
+            system = self._system(level, i)
+            loads = system.region.sources[:, self._sources]
+            return system.scattering(system.factor(density).solve(loads), self._sources)
+
         with self._lanes() as lanes:
-            s = lanes.each(lambda i: self._forward(density, level, i).scattering())
-        return self._response(np.stack(s, axis=1))
+            s = lanes.each(forward)
+        return self._response(np.stack(s, axis=-1))
 
     @one_blas_thread()
     def vjp(self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0) -> tuple[Response, Array]:
-        """Response and gradient with respect to the density; one factorisation a wavelength serves both."""
+        """Response and gradient with respect to the density.
+
+        One factorisation a wavelength and one solve for all ports: by reciprocity the adjoint field of any S-parameter
+        is the field of the port that receives it.
+        """
         density = self._density(design, level)
-        scene = self.scene(level)
-        solutions: dict[int, Solution] = {}
+        fields: dict[int, Complex] = {}
 
         def forward(i: int) -> Complex:
-            solutions[i] = self._forward(density, level, i)
-            return solutions[i].scattering()
+            system = self._system(level, i)
+            fields[i] = system.factor(density).solve(system.region.sources)
+            return system.scattering(fields[i][:, self._sources], self._sources)
+
+        def backward(i: int, seed: Complex) -> Real:
+            adjoint = fields[i] @ np.conj(seed)
+            return self._system(level, i).pull_back(density, adjoint, fields[i][:, self._sources])
 
         with self._lanes() as lanes:
-            try:
-                response = self._response(np.stack(lanes.each(forward), axis=1))
-                seed = self._seed(resolve_cotangents(cotangents, response), response)
-                gradients = lanes.each(lambda i: solutions[i].gradient(seed[:, i]))
-                cells = [solutions[i].system.condensed.cells for i in range(len(gradients))]
-            finally:
-                lanes.each(lambda i: solutions.pop(i, None) is None)
-        total = np.zeros(scene.grid.shape)
-        for index, gradient in zip(cells, gradients, strict=True):
-            total.ravel()[index] += gradient
-        gradient = scene.pull_back(total)
+            response = self._response(np.stack(lanes.each(forward), axis=-1))
+            seed = self._seed(resolve_cotangents(cotangents, response), response)
+            gradients = lanes.each(lambda i: backward(i, seed[..., i]))
+        gradient = np.sum(gradients, axis=0)
         if not np.isfinite(gradient).all():
             raise SimulationError("Expected a finite gradient. Got NaN or infinity; check the cotangents.")
         return response, gradient
 
     @one_blas_thread()
     def fields(self, design: Array, level: int) -> Fields:
-        """Ez on the whole grid for a source mode of unit power, phase 0 at the edge of the design region.
+        """The field out of the plane on the whole grid, for a source mode of unit power, phase 0 at the design's edge.
 
-        Power is Im(Ez* dEz/dn) / (2 omega) integrated across, with c = 1. Behind the source's plane the field is the
-        outgoing one alone.
+        Power is Im(Ez* dEz/dn) / (2 omega), or Im(Hz* dHz/dn) / (2 omega eps), integrated across, with c = 1. Behind
+        the source's plane the field is the outgoing one alone. With several sources each has a field, named after it.
         """
         density = self._density(design, level)
-        scene, source = self.scene(level), self._source
 
         def solve(i: int) -> Complex:
-            wavelength = self.wavelength_um[i]
-            loads = scene.port_vectors(wavelength)[source].w.reshape(-1, 1)
-            unit_power = 2 * np.sqrt(2j * math.pi / wavelength)
-            return unit_power * scene.solve_fully(density, wavelength, loads).reshape(scene.grid.shape)
+            scene = self.scene(level, i)
+            loads = np.stack([scene.port_vectors()[source].w.ravel() for source in self._sources], axis=1)
+            unit_power = 2 * np.sqrt(2j * math.pi / scene.wavelength_um)
+            return unit_power * scene.everywhere(density, loads).reshape(*scene.grid.shape, -1)
 
         with self._lanes() as lanes:
             values = np.stack(lanes.each(solve))
+        scene, single = self.scene(level, 0), isinstance(self.source, str)
+        names = [self.polarization] if single else [f"{self.polarization}, {name}" for name in self.source]
         return Fields(
             scene.grid.x.centres_um,
             scene.grid.y.centres_um,
             np.asarray(self.wavelength_um),
-            scene.static_permittivity + scene.added_permittivity(density),
-            {"Ez": values},
+            scene.permittivity_of(density),
+            {name: values[..., k] for k, name in enumerate(names)},
         )
 
     def example_designs(self, rng: np.random.Generator, n: int) -> Array:
@@ -206,79 +240,66 @@ class PortDevice:
             ports=tuple(replace(port, distance_um=1.5 * port.distance_um) for port in self.ports),
         )
 
-    def scene(self, level: int) -> Scene:
-        """The device on the mesh of a level."""
+    def scene(self, level: int, i: int = 0) -> Scene:
+        """The device on the mesh of a level at its wavelength number ``i``."""
+        wavelength = self.wavelength_um[i] + self.wavelength_shift_um
+        low, high, background = (
+            number(value, wavelength, self.temperature_k) for value in (*self.permittivity, self.background)
+        )
+        shapes = tuple(shape.resolved(wavelength, self.temperature_k) for shape in self.shapes)
         return Scene(
-            self.cells_um[level], self.size_um, self.design_shape, self.permittivity, self.background, self.shapes,
-            self.ports, self.margin_um, self.pml,
+            self.cells_um[level], wavelength, self.polarization, self.size_um, self.design_shape, (low, high),
+            background, shapes, self.ports, self.margin_um, self.pml,
         )  # fmt: skip
 
-    @property
-    def _source(self) -> int:
-        return [port.name for port in self.ports].index(self.source)
+    @cached_property
+    def _sources(self) -> list[int]:
+        names = [port.name for port in self.ports]
+        return [names.index(name) for name in ((self.source,) if isinstance(self.source, str) else self.source)]
 
     def _density(self, design: Array, level: int) -> Real:
         check_level(level, self.fidelities)
         return check_design(design, self.design_shape)
 
-    def _system(self, scene: Scene, i: int) -> ReducedSystem:
-        return reduced_system(scene, self.wavelength_um[i], self.wavelength_um)
+    def _system(self, level: int, i: int) -> ReducedSystem:
+        return reduced_system(self._scenes(level)[i], self._scenes(level))
 
-    def _forward(self, density: Real, level: int, i: int) -> Solution:
-        scene = self.scene(level)
-        system = self._system(scene, i)
-        change = system.mass * scene.added_permittivity(density).ravel()[system.condensed.cells]
-        factor = system.condensed.factor(change)
-        load = system.condensed.loads[:, self._source]
-        return Solution(system, factor, self._source, factor.solve(load))
+    def _scenes(self, level: int) -> tuple[Scene, ...]:
+        if level not in self._kept_scenes:
+            self._kept_scenes[level] = tuple(self.scene(level, i) for i in range(len(self.wavelength_um)))
+        return self._kept_scenes[level]
+
+    @cached_property
+    def _kept_scenes(self) -> dict[int, tuple[Scene, ...]]:
+        return {}
 
     def _response(self, s: Complex) -> dict[str, Array]:
+        """From ``ports x sources x wavelengths``."""
         if not np.isfinite(s).all():
             raise SimulationError("Expected finite scattering parameters. Got NaN or infinity.")
-        power = np.abs(s) ** 2
-        return {"s": s, "transmission": np.delete(power, self._source, axis=0), "reflection": power[self._source]}
+        if not isinstance(self.source, str):
+            return {"s": s, "power": np.abs(s) ** 2}
+        s = np.ascontiguousarray(s[:, 0])
+        power, own = np.abs(s) ** 2, self._sources[0]
+        return {"s": s, "transmission": np.delete(power, own, axis=0), "reflection": power[own]}
 
     def _seed(self, cotangents: dict[str, Array], response: Response) -> Complex:
-        """Cotangent of ``s`` from those of all quantities: abs(s)^2 contributes 2 s times its own."""
-        weight: Real = np.zeros(response["s"].shape)
-        others = np.arange(len(self.ports)) != self._source
+        """Cotangent of ``s`` (ports x sources x wavelengths): abs(s)^2 contributes 2 s times its own."""
+        s = response["s"]
+        weight: Real = np.zeros(s.shape)
+        others = np.arange(len(self.ports)) != self._sources[0]
+        if "power" in cotangents:
+            weight = cotangents["power"].real
         if "transmission" in cotangents:
             weight[others] = cotangents["transmission"].real
         if "reflection" in cotangents:
-            weight[self._source] = cotangents["reflection"].real
-        return cotangents.get("s", 0.0) + 2 * weight * response["s"]
+            weight[~others] = cotangents["reflection"].real
+        seed = cotangents.get("s", 0.0) + 2 * weight * s
+        return seed[:, None] if isinstance(self.source, str) else seed
 
     def _lanes(self) -> Lanes:
         return Lanes(len(self.wavelength_um), self.threads)
 
-
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """The reduced field at one wavelength and the factorisation it came from."""
-
-    system: ReducedSystem
-    factor: Factor
-    source: int
-    field: Complex
-
-    def scattering(self) -> Complex:
-        """Scattering parameters into every port."""
-        return self.system.scattering(self.source, self.field)
-
-    def gradient(self, cotangent: Complex) -> Real:
-        """Derivative of the loss by the permittivity of each design cell, in reduced order.
-
-        s_i = w_i^T A^-1 w_source and A = A^T give ds_i = -E_i E_source dA, so one solve with the loads weighted by the
-        conjugate cotangents is the adjoint field.
-        """
-        adjoint = self.factor.solve(self.system.condensed.loads @ np.conj(cotangent))
-        return -self.system.mass * np.real(adjoint * self.field)
-
-
-def _canonical(value: Any) -> Any:
-    """Nested parameters with every number as a float, so that 2 and 2.0, 0.0 and -0.0 are one device."""
-    if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
-    return value if isinstance(value, str) else float(value) + 0.0
+    def __getstate__(self) -> dict[str, Any]:
+        """Only the fields travel to other processes."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}

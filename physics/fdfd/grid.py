@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from physics.fdfd.values import real
+from physics.fdfd.values import real, whole
 
 Real = NDArray[Any]  # of float64
 Complex = NDArray[Any]  # of complex128
@@ -42,11 +42,51 @@ class Pml:
 
 @dataclass(frozen=True)
 class Axis:
-    """``cells`` cells of side ``cell_um``, symmetric about 0, the outermost ``pml_cells`` at each end absorbing."""
+    """``cells`` cells of side ``cell_um``, symmetric about 0.
+
+    Args:
+        cells: number of cells.
+        cell_um: side of a cell.
+        pml_cells: absorbing cells at each end, or (at the low end, at the high end); one int once they are equal.
+        phase: None for an axis that ends, else the axis is one period and f(u + period) = exp(i phase) f(u); 0 is
+            plainly periodic.
+    """
 
     cells: int
     cell_um: float
-    pml_cells: int = 0
+    pml_cells: int | tuple[int, int] = 0
+    phase: float | None = None
+
+    def __post_init__(self) -> None:
+        ends = self.pml_cells if isinstance(self.pml_cells, (tuple, list)) else (self.pml_cells,) * 2
+        if len(ends) != 2:
+            raise ValueError(f"Expected pml_cells as one number or (low, high). Got {self.pml_cells!r}.")
+        low, high = (whole("pml_cells", n) for n in ends)
+        if min(low, high) < 0 or low + high > self.cells:
+            raise ValueError(f"Expected 0 to {self.cells} absorbing cells along an axis. Got {self.pml_cells!r}.")
+        object.__setattr__(self, "pml_cells", low if low == high else (low, high))
+        if self.phase is None:
+            return
+        object.__setattr__(self, "phase", real("an axis's phase", self.phase))
+        if not math.isfinite(self.phase):
+            raise ValueError(f"Expected a finite phase across the period. Got {self.phase}.")
+        if low or high:
+            raise ValueError(f"Expected no PML on a periodic axis. Got pml_cells={self.pml_cells!r}; drop one of them.")
+
+    @property
+    def low_pml(self) -> int:
+        """Absorbing cells at the low end."""
+        return self.pml_cells if isinstance(self.pml_cells, int) else self.pml_cells[0]
+
+    @property
+    def high_pml(self) -> int:
+        """Absorbing cells at the high end."""
+        return self.pml_cells if isinstance(self.pml_cells, int) else self.pml_cells[1]
+
+    @property
+    def periodic(self) -> bool:
+        """Whether the last cell is the first one's neighbour."""
+        return self.phase is not None
 
     @property
     def edges_um(self) -> Real:
@@ -60,15 +100,16 @@ class Axis:
 
     def stretch(self, omega: float, pml: Pml) -> Stretch:
         """Complex stretch s = 1 + i sigma / omega (time convention exp(-i omega t)) at cell centres and cell edges."""
-        thickness = self.pml_cells * self.cell_um
-        start = self.cells / 2 * self.cell_um - thickness
 
         def at(position: Real) -> Complex:
-            if self.pml_cells == 0:
-                return np.ones(len(position), dtype=np.complex128)
-            depth = np.clip((np.abs(position) - start) / thickness, 0.0, None)
-            peak = -(pml.order + 1) * pml.log_reflection / (2 * thickness)
-            return 1 + 1j * peak / omega * depth**pml.order
+            s = np.ones(len(position), dtype=np.complex128)
+            for layers, outward in ((self.low_pml, -position), (self.high_pml, position)):
+                if layers:
+                    thickness = layers * self.cell_um
+                    depth = np.clip((outward - (self.cells / 2 * self.cell_um - thickness)) / thickness, 0.0, None)
+                    peak = -(pml.order + 1) * pml.log_reflection / (2 * thickness)
+                    s += 1j * peak / omega * depth**pml.order
+            return s
 
         return Stretch(at(self.centres_um), at(self.edges_um))
 
@@ -101,3 +142,8 @@ class Grid:
     def shape(self) -> tuple[int, int]:
         """Cells along x and y."""
         return self.x.cells, self.y.cells
+
+    @property
+    def phases(self) -> tuple[float | None, float | None]:
+        """Advance across the period along x and y, None where an axis ends."""
+        return self.x.phase, self.y.phase

@@ -27,10 +27,10 @@ def pivoted_lu(matrix: Sparse) -> Any:
 
 
 class Factor:
-    """LU of a complex symmetric matrix; :meth:`solve` refines and, if need be, refactors with pivoting.
+    """LU of a matrix with symmetric pattern; :meth:`solve` refines and, if need be, refactors with pivoting.
 
     Args:
-        matrix: ``n x n``, complex symmetric.
+        matrix: ``n x n``.
         ordered: True if the matrix is already in a fill-reducing order.
     """
 
@@ -46,16 +46,18 @@ class Factor:
         except RuntimeError:  # SuperLU: exactly singular
             return None
 
-    def solve(self, rhs: Complex) -> Complex:
+    def solve(self, rhs: Complex, transposed: bool = False) -> Complex:
         """The solution for one right-hand side (``n``) or several (``n x m``), its residual refined.
+
+        ``transposed`` solves with the transpose (not conjugated).
 
         Raises:
             SimulationError: if the backward error stays above ``ACCEPTED`` even with pivoting.
         """
-        x, error = self._refine(rhs)
+        x, error = self._refine(rhs, transposed)
         if error > ACCEPTED and not self.pivoted:
             self.pivoted, self._lu = True, self._factor(pivoted_lu)
-            x, error = self._refine(rhs)
+            x, error = self._refine(rhs, transposed)
         if not error <= ACCEPTED:
             raise SimulationError(
                 f"Expected a backward error below {ACCEPTED:g} in the Maxwell solve. Got {error:.3g}; the structure is "
@@ -63,17 +65,19 @@ class Factor:
             )
         return x
 
-    def _refine(self, rhs: Complex, steps: int = 4) -> tuple[Complex, float]:
+    def _refine(self, rhs: Complex, transposed: bool, steps: int = 4) -> tuple[Complex, float]:
         if self._lu is None:
             return np.full_like(rhs, np.nan), np.inf
-        x = self._lu.solve(rhs)
-        residual = rhs - self._matrix @ x
+        lu, matrix = self._lu, self._matrix.T if transposed else self._matrix
+        way = "T" if transposed else "N"
+        x = lu.solve(rhs, way)
+        residual = rhs - matrix @ x
         error = self._backward_error(residual, x, rhs)
         for _ in range(steps):
             if not error > GOAL:
                 break
-            trial = x + self._lu.solve(residual)
-            trial_residual = rhs - self._matrix @ trial
+            trial = x + lu.solve(residual, way)
+            trial_residual = rhs - matrix @ trial
             trial_error = self._backward_error(trial_residual, trial, rhs)
             if not trial_error < error:
                 break

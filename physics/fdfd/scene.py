@@ -1,4 +1,4 @@
-"""One level of a device on its mesh: static permittivity, design map, ports, and the cached reduced systems."""
+"""One level of a device on its mesh at one wavelength: media, ports, and the cached reduced systems."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from physics.fdfd.blas import one_blas_thread
-from physics.fdfd.condense import Condensed, condense
-from physics.fdfd.geometry import Rectangle, area_weights, paint
+from physics.fdfd.exterior import Exterior, condense
+from physics.fdfd.geometry import Rectangle, Shape, area_weights, paint
 from physics.fdfd.grid import Axis, Complex, Grid, Pml, Real
+from physics.fdfd.kept import kept
 from physics.fdfd.linear import Factor
-from physics.fdfd.operator import grid_operator
-from physics.fdfd.ports import Port, PortVector, port_vector
+from physics.fdfd.media import DesignMap
+from physics.fdfd.ports import Port, PortVector, stencil_port
+from physics.fdfd.region import Coefficients, Region, RegionFactor
+from physics.fdfd.stencil import Stencil
 
 CACHE_VARIABLE = "FDFD_CACHE_MB"
 CACHE_BYTES = 10**9  # of reduced systems kept in a process, unless the environment says otherwise
@@ -27,26 +29,30 @@ CACHE_BYTES = 10**9  # of reduced systems kept in a process, unless the environm
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything about one mesh that does not depend on the density; hashable.
+    """Everything about one mesh and wavelength that does not depend on the density; hashable.
 
     Args:
         cell_um: side of a cell.
+        wavelength_um: vacuum wavelength.
+        polarization: "Ez" or "Hz".
         size_um: the design region, centred at the origin.
         pixels: pixels of the density along x and y.
         permittivity: of density 0 and density 1, interpolated linearly between.
         background: permittivity outside all shapes.
-        shapes: static shapes, later ones cover earlier ones; the design region covers all.
+        shapes: static shapes of numeric permittivity, later ones cover earlier ones; the design region covers all.
         ports: amplitudes are taken here.
         margin_um: from the design region's edge to the PML.
         pml: absorbing layer on all four sides.
     """
 
     cell_um: float
+    wavelength_um: float
+    polarization: str
     size_um: tuple[float, float]
     pixels: tuple[int, int]
-    permittivity: tuple[float, float]
-    background: float
-    shapes: tuple[Rectangle, ...]
+    permittivity: tuple[float | complex, float | complex]
+    background: float | complex
+    shapes: tuple[Shape, ...]
     ports: tuple[Port, ...]
     margin_um: float
     pml: Pml
@@ -63,72 +69,85 @@ class Scene:
         return Grid(x, y)
 
     @cached_property
-    def weights(self) -> tuple[Real, Real]:
-        """R_x and R_y: the density averaged over the cells of the mesh is ``R_x rho R_y^T``."""
+    def media(self) -> DesignMap:
+        """The stencil as a function of the density."""
+        half_x, half_y = (size / 2 for size in self.size_um)
+        return DesignMap(
+            self.grid, self.pml, 2 * math.pi / self.wavelength_um, self.polarization, self.background, self.shapes,
+            (-half_x, half_x), (-half_y, half_y), self.pixels, self.permittivity,
+        )  # fmt: skip
+
+    def permittivity_of(self, density: Real) -> Real | Complex:
+        """``nx x ny`` cell averages with a density, for pictures."""
+        (half_x, half_y), (low, high) = (s / 2 for s in self.size_um), self.permittivity
+        empty = Rectangle((-half_x, half_x), (-half_y, half_y), low)
         x, y = (
             area_weights(axis.edges_um, (np.arange(n + 1) / n - 0.5) * size)
             for axis, n, size in zip((self.grid.x, self.grid.y), self.pixels, self.size_um, strict=True)
         )
-        return x, y
+        return paint(self.grid, self.background, (*self.shapes, empty)) + (high - low) * (x @ density @ y.T)
 
-    @cached_property
-    def design_mask(self) -> NDArray[np.bool_]:
-        """``nx x ny``: cells that the design region touches."""
-        x, y = self.weights
-        return np.outer(x.sum(axis=1) > 0, y.sum(axis=1) > 0)
-
-    @cached_property
-    def static_permittivity(self) -> Real:
-        """``nx x ny`` permittivity of the device with density 0 everywhere."""
-        (half_x, half_y), low = (s / 2 for s in self.size_um), self.permittivity[0]
-        empty = Rectangle((-half_x, half_x), (-half_y, half_y), low)
-        return paint(self.grid, self.background, (*self.shapes, empty))
-
-    def added_permittivity(self, density: Real) -> Real:
-        """``nx x ny`` permittivity that a density adds: contrast times ``R_x rho R_y^T``."""
-        x, y = self.weights
-        return (self.permittivity[1] - self.permittivity[0]) * (x @ density @ y.T)
-
-    def pull_back(self, gradient: Real) -> Real:
-        """Adjoint of :meth:`added_permittivity`: from ``nx x ny`` to the pixels of the density."""
-        x, y = self.weights
-        return (self.permittivity[1] - self.permittivity[0]) * (x.T @ gradient @ y)
-
-    def port_vectors(self, wavelength_um: float) -> list[PortVector]:
-        """The ports on this mesh at one wavelength."""
-        omega = 2 * math.pi / wavelength_um
+    def port_vectors(self) -> list[PortVector]:
+        """The ports on this mesh."""
         half = (self.size_um[0] / 2, self.size_um[1] / 2)
-        return [port_vector(p, self.ports, self.grid, self.static_permittivity, omega, half) for p in self.ports]
+        return [stencil_port(port, self.ports, self.grid, self.media.static, half) for port in self.ports]
 
-    def solve_fully(self, density: Real, wavelength_um: float, loads: Complex) -> Complex:
-        """The field on the whole grid without condensation, ``nx ny x m`` for loads of that shape."""
-        omega = 2 * math.pi / wavelength_um
-        permittivity = self.static_permittivity + self.added_permittivity(density)
-        return Factor(grid_operator(self.grid, self.pml, omega, permittivity), ordered=False).solve(loads)
+    def stencil(self, density: Real) -> Stencil:
+        """The operator of the whole domain with a density."""
+        static, (i0, i1, j0, j1) = self.media.static, self.media.window
+        parts = [np.array(part) for part in (static.diagonal, static.east, static.north)]
+        for part, values in zip(parts, self.media.values(density), strict=True):
+            part[i0:i1, j0:j1] = values
+        return Stencil(*parts, static.phase)
+
+    def everywhere(self, density: Real, loads: Complex) -> Complex:
+        """The field on the whole grid for loads, both ``nx ny x k``."""
+        stencil, window = self.stencil(density), self.media.window
+        try:
+            outer = Exterior(stencil, window, loads, loads)
+        except np.linalg.LinAlgError:
+            outer = None
+        if outer is None or not outer.sound():
+            return Factor(stencil.matrix(), ordered=False).solve(loads)
+        cells = _cells_of(self.grid.shape, window)
+        region = Region.of(stencil, window, outer, loads, loads)
+        inside = RegionFactor(region, Coefficients(*self.media.values(density))).solve(region.sources)
+        field = outer.field(inside[region.ring])
+        field[cells] = inside
+        return field
 
 
 @dataclass(frozen=True, eq=False)
 class ReducedSystem:
-    """The condensed Maxwell operator of a scene at one wavelength, with its ports.
+    """The design region of a scene with what its surroundings and ports do to it.
 
     Args:
-        condensed: the reduced system of density 0.
+        media: from the density to the region's coefficients.
+        region: the window, the ports its sources and receivers.
         own: constants of the ports' own reflection, one a port.
-        mass: change of the diagonal per unit of permittivity, ``(omega cell_um)^2``.
     """
 
-    condensed: Condensed
+    media: DesignMap
+    region: Region
     own: Complex
-    mass: float
 
-    def scattering(self, source: int, field: Complex) -> Complex:
-        """Column ``source`` of the scattering matrix from the reduced field of that port's load."""
-        s = self.condensed.constant[:, source] + self.condensed.loads.T @ field
-        s[source] += self.own[source]
+    def factor(self, density: Real) -> RegionFactor:
+        """The region with a density, factored."""
+        return RegionFactor(self.region, Coefficients(*self.media.values(density)))
+
+    def scattering(self, fields: Complex, sources: Sequence[int]) -> Complex:
+        """Columns ``sources`` of the scattering matrix from the reduced fields of those ports' loads."""
+        s = self.region.constant[:, sources] + self.region.receivers.T @ fields
+        s[sources, np.arange(len(sources))] += self.own[sources]
         return s
 
+    def pull_back(self, density: Real, adjoint: Complex, field: Complex) -> Real:
+        """Derivative by the density of Re sum(r^T M^-1 b) over columns, from ``n x k`` a = M^-T r and f = M^-1 b."""
+        d = self.region.derivative(adjoint, field)
+        return self.media.pull_back(density, d.diagonal, d.east, d.north)
 
-_systems: OrderedDict[tuple[Scene, float], ReducedSystem] = OrderedDict()
+
+_systems: OrderedDict[Scene, ReducedSystem] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -141,35 +160,35 @@ def cache_bytes() -> float:
         raise ValueError(f"Expected {CACHE_VARIABLE} as a number of megabytes. Got {text!r}.") from None
 
 
-def reduced_system(scene: Scene, wavelength_um: float, together_um: Sequence[float] = ()) -> ReducedSystem:
-    """The reduced system of a scene, from a cache in this process.
+def reduced_system(scene: Scene, together: Sequence[Scene] = ()) -> ReducedSystem:
+    """The reduced system of a scene, from a cache in this process, else from the one on disk.
 
-    The least recently used are dropped while the cache is larger than :func:`cache_bytes`, but never those of this
-    scene at the wavelengths ``together_um``, which the caller uses in turn.
+    The least recently used are dropped while the cache is larger than :func:`cache_bytes`, but never those of
+    ``together``, which the caller uses in turn.
     """
-    key = (scene, wavelength_um)
     with _lock:
-        if key in _systems:
-            _systems.move_to_end(key)
-            return _systems[key]
-    system = _build(scene, wavelength_um)
+        if scene in _systems:
+            _systems.move_to_end(scene)
+            return _systems[scene]
+    system = _build(scene)
     with _lock:
-        system = _systems.setdefault(key, system)
-        excess = sum(held.condensed.nbytes for held in _systems.values()) - cache_bytes()
+        system = _systems.setdefault(scene, system)
+        excess = sum(held.region.nbytes for held in _systems.values()) - cache_bytes()
         for old in list(_systems):
-            if excess > 0 and old != key and not (old[0] == scene and old[1] in together_um):
-                excess -= _systems.pop(old).condensed.nbytes
+            if excess > 0 and old != scene and old not in together:
+                excess -= _systems.pop(old).region.nbytes
     return system
 
 
 @one_blas_thread()
-def _build(scene: Scene, wavelength_um: float) -> ReducedSystem:
-    omega = 2 * math.pi / wavelength_um
-    ports = scene.port_vectors(wavelength_um)
-    operator = grid_operator(scene.grid, scene.pml, omega, scene.static_permittivity)
+def _build(scene: Scene) -> ReducedSystem:
+    ports = scene.port_vectors()
     loads = np.stack([p.w.ravel() for p in ports], axis=1)
-    return ReducedSystem(
-        condense(operator, scene.design_mask, loads),
-        np.array([p.own for p in ports]),
-        (omega * scene.cell_um) ** 2,
-    )
+    stencil, window = scene.media.static, scene.media.window
+    region = kept(lambda: condense(stencil, window, loads), stencil, window, loads)
+    return ReducedSystem(scene.media, region, np.array([p.own for p in ports]))
+
+
+def _cells_of(shape: tuple[int, int], window: tuple[int, int, int, int]) -> np.ndarray:
+    i0, i1, j0, j1 = window
+    return np.arange(shape[0] * shape[1]).reshape(shape)[i0:i1, j0:j1].ravel()

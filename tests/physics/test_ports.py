@@ -7,32 +7,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from physics.devices import beam_splitter, quarter_ring, straight_guide, straight_waveguide, waveguide_bend
-from physics.fdfd import Axis, Grid, Pml, Port, Rectangle, analytic_slab_index, paint, slab_mode
-from physics.fdfd.operator import second_difference
+from physics.fdfd import Axis, Grid, Pml, Port, Rectangle, paint, slab_mode
+from physics.fdfd.linear import Factor
+from physics.fdfd.operator import ez_stencil, second_difference
+from physics.fdfd.ports import port_vector, stencil_port
+from tests.physics.guides import slab_stencil
 
 WAVELENGTH, OMEGA = 1.55, 2 * np.pi / 1.55
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_slab_index_converges_to_the_analytic_one_with_second_order(number):
-    exact = analytic_slab_index(0.5, 12.1, 2.1, WAVELENGTH, number)
-    errors = []
-    for cells in (100, 200, 400):
-        axis = Axis(cells, 3.0 / cells)
-        core = Rectangle((-9, 9), (-0.25, 0.25), 12.1)
-        section = paint(Grid(Axis(1, axis.cell_um), axis), 2.1, [core])[0]
-        errors.append(abs(slab_mode(section, axis.cell_um, OMEGA, number).effective_index - exact))
-    rates = np.log2(np.array(errors[:-1]) / errors[1:])
-    assert errors[-1] < 2e-3
-    assert np.all(rates > 1.8), (errors, rates)
-
-
-def test_analytic_slab_satisfies_the_textbook_equation():
-    index = analytic_slab_index(0.5, 12.1, 2.1, WAVELENGTH)
-    kappa, gamma = OMEGA * np.sqrt(12.1 - index**2), OMEGA * np.sqrt(index**2 - 2.1)
-    assert_allclose(np.tan(kappa * 0.25), gamma / kappa, rtol=1e-9)
-    with pytest.raises(ValueError, match="cut-off"):
-        analytic_slab_index(0.5, 12.1, 2.1, WAVELENGTH, 3)
 
 
 @pytest.mark.parametrize("side", ["west", "south", "east", "north"])
@@ -207,3 +188,99 @@ def test_unguided_modes_and_cut_tails_are_refused():
         replace(device, ports=(Port("in", "west", distance_um=2.0), Port("out", "east")))
     with pytest.raises(ValueError, match="straight guide"):
         replace(device, shapes=(Rectangle((-1.7, 0), (-0.25, 0.25), 12.1), device.shapes[1]))
+
+
+HALF, OPPOSITE = (0.5, 0.5), {"west": "east", "east": "west", "south": "north", "north": "south"}
+
+
+def guide_scattering(polarization, side, modes, core, width_um=1.0):
+    """S-matrix of a straight guide between a side and the opposite one, ``modes`` ports at each, by a full solve."""
+    along, across = Axis(80, 0.05, 20), Axis(110, 0.05, 20)
+    vertical = side in ("south", "north")
+    grid = Grid(across, along) if vertical else Grid(along, across)
+    stencil = slab_stencil(grid, Pml(1.0), OMEGA, polarization, width_um, core, 2.1, vertical=vertical)
+    ports = [Port(f"{s}{mode}", s, mode=mode) for s in (side, OPPOSITE[side]) for mode in range(modes)]
+    vectors = [stencil_port(port, ports, grid, stencil, HALF) for port in ports]
+    loads = np.stack([v.w.ravel() for v in vectors], axis=1)
+    s = loads.T @ Factor(stencil.matrix(), ordered=False).solve(loads)
+    return s + np.diag([v.own for v in vectors]), vectors
+
+
+@pytest.mark.parametrize("side", ["west", "north"])
+@pytest.mark.parametrize("polarization", ["Ez", "Hz"])
+def test_every_mode_of_a_straight_guide_goes_through_alone(polarization, side):
+    modes = 3
+    s, vectors = guide_scattering(polarization, side, modes, 9.0)
+    assert_allclose(s, s.T, atol=1e-12)
+    phases = np.array([v.mode.phase for v in vectors[:modes]])
+    assert phases[0] > phases[1] > phases[2]
+    assert_allclose(np.abs(np.diag(s[modes:, :modes])), 1.0, atol=1e-8)
+    ideal = np.diag(np.exp(1j * phases * 2 * HALF[0] / 0.05))
+    assert_allclose(s[modes:, :modes], ideal, atol=1e-4)
+    assert np.all(20 * np.log10(np.abs(s[:modes, :modes])) < -60)
+
+
+@pytest.mark.parametrize("polarization", ["Ez", "Hz"])
+@pytest.mark.parametrize("loss", [0.05, 0.5])
+def test_a_lossy_guide_attenuates_by_its_own_modes(polarization, loss):
+    modes = 2
+    s, vectors = guide_scattering(polarization, "west", modes, 9.0 + 1j * loss)
+    decay = np.exp(-np.array([v.mode.phase.imag for v in vectors[:modes]]) * 2 * HALF[0] / 0.05)
+    assert np.all(decay < 0.99)
+    assert_allclose(np.abs(np.diag(s[modes:, :modes])), decay, rtol=1e-7)
+    assert np.abs(s[:modes, :modes]).max() < 1e-3
+
+
+def test_the_earlier_vector_is_that_of_the_ez_stencil():
+    grid = Grid(Axis(80, 0.05, 20), Axis(110, 0.05, 20))
+    permittivity = np.full(grid.shape, 2.1)
+    permittivity[:, 47:63] = 6.0
+    stencil = ez_stencil(grid, Pml(1.0), OMEGA, permittivity)
+    for port in (Port("in", "west", mode=1), Port("out", "east")):
+        one = stencil_port(port, [port], grid, stencil, HALF)
+        other = port_vector(port, [port], grid, permittivity, OMEGA, HALF)
+        assert_allclose(one.w, other.w, atol=1e-12)
+        assert_allclose(one.own, other.own, rtol=1e-11)
+
+
+def test_a_span_bounds_the_cross_section():
+    grid = Grid(Axis(80, 0.05, 20), Axis(110, 0.05, 20))
+    stencil = slab_stencil(grid, Pml(1.0), OMEGA, "Hz", 0.8, 6.0, 2.1)
+    wide, narrow = (stencil_port(Port("p", "west", span_um=span), [], grid, stencil, HALF) for span in (np.inf, 2.0))
+    rows = np.flatnonzero(np.abs(narrow.w).sum(axis=0))
+    assert_allclose(grid.y.centres_um[rows[[0, -1]]], [-0.975, 0.975])
+    assert_allclose(narrow.mode.phase, wide.mode.phase, rtol=1e-3)
+    neighbour = Port("q", "west", 1.0)
+    shared = stencil_port(Port("p", "west", span_um=2.0), [neighbour], grid, stencil, HALF)
+    assert np.array_equal(shared.w, narrow.w)
+    with pytest.raises(ValueError, match="span_um above 0"):
+        Port("p", "west", span_um=0.0)
+    with pytest.raises(ValueError, match="room for port"):
+        stencil_port(Port("p", "west", span_um=0.1), [], grid, stencil, HALF)
+
+
+@pytest.mark.parametrize("polarization", ["Ez", "Hz"])
+def test_changes_along_the_guide_are_refused_even_within_the_pml(polarization):
+    grid = Grid(Axis(80, 0.05, 20), Axis(110, 0.05, 20))
+    stencil = slab_stencil(grid, Pml(1.0), OMEGA, polarization, 0.8, 6.0, 2.1)
+    for array in ("diagonal", "east", "north"):
+        for layer in (0, 3, 19, 22):
+            changed = getattr(stencil, array).copy()
+            changed[layer, 55] *= 1 + 1e-6
+            with pytest.raises(ValueError, match="straight guide"):
+                stencil_port(Port("p", "west"), [], grid, replace(stencil, **{array: changed}), HALF)
+
+
+def test_ports_need_a_side_where_the_grid_ends():
+    grid = Grid(Axis(80, 0.05, phase=0.0), Axis(110, 0.05, 20))
+    stencil = slab_stencil(grid, Pml(1.0), OMEGA, "Ez", 0.8, 6.0, 2.1)
+    with pytest.raises(ValueError, match="periodic axis"):
+        stencil_port(Port("p", "west"), [], grid, stencil, HALF)
+
+
+def test_a_port_may_stand_where_the_pml_of_the_other_side_would_be():
+    grid = Grid(Axis(64, 0.05, (8, 20)), Axis(110, 0.05, 20))
+    stencil = slab_stencil(grid, Pml(1.0), OMEGA, "Ez", 0.8, 6.0, 2.1)
+    stencil_port(Port("p", "west", distance_um=0.6), [], grid, stencil, HALF)
+    with pytest.raises(ValueError, match="widen margin_um"):
+        stencil_port(Port("p", "east", distance_um=0.6), [], grid, stencil, HALF)
