@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import gdstk
 import numpy as np
 from numpy.typing import NDArray
 
+from invdesign.contours import contour_polygons
 from physics.base import Array
+
+Outline = Literal["pixels", "contour"]
 
 THRESHOLD = 0.5
 # A fixed time stamp makes equal designs equal files.
@@ -64,8 +68,9 @@ def write_gds(
     datatype: int = 0,
     ports: Mapping[str, tuple[float, float]] | None = None,
     name: str = "DESIGN",
+    outline: Outline = "pixels",
 ) -> Path:
-    """Writes the exact pixel outlines of the binarised density as GDSII; gives the path.
+    """Writes the outlines of the binarised density as GDSII; gives the path.
 
     Args:
         density: `(nx, ny)`, x first, y up; above 1/2 is solid.
@@ -75,22 +80,46 @@ def write_gds(
         layer, datatype: of the polygons. A hole is cut open by a slit of no width, as the format demands.
         ports: name -> (x_um, y_um), written as text labels.
         name: of the cell.
+        outline: "pixels" for the exact outlines of the pixels above 1/2; "contour" for the smooth half contour of a
+            density of area fractions, as a `LevelSetSpace` or `ShapeSpace` decodes.
 
     Raises:
-        ValueError: for a density or a pixel that makes no sense.
+        ValueError: for a density, a pixel or an outline that makes no sense.
     """
+    cell = design_cell(density, pixel_um, origin_um, layer, datatype, outline, name)
+    for port, place in (ports or {}).items():
+        cell.add(gdstk.Label(port, place, layer=layer, texttype=datatype))
+    return save_cell(cell, path)
+
+
+def design_cell(
+    density: Array,
+    pixel_um: float,
+    origin_um: tuple[float, float],
+    layer: int,
+    datatype: int,
+    outline: Outline,
+    name: str,
+) -> gdstk.Cell:
+    """A cell with the outlines of a density; arguments and errors as of `write_gds`."""
     if not pixel_um > 0:
         raise ValueError(f"Expected pixel_um > 0. Got {pixel_um}.")
+    if outline not in ("pixels", "contour"):
+        raise ValueError(f"Expected outline 'pixels' or 'contour'. Got {outline!r}.")
+    solid = binary(density)
     cell = gdstk.Cell(name)
-    for polygon in _outlines(binary(density)):
+    for polygon in _outlines(solid) if outline == "pixels" else contour_polygons(density, THRESHOLD):
         polygon.scale(pixel_um).translate(*origin_um)
         polygon.layer, polygon.datatype = layer, datatype
         cell.add(polygon)
-    for port, place in (ports or {}).items():
-        cell.add(gdstk.Label(port, place, layer=layer, texttype=datatype))
-    # A database unit of 1 nm is what foundries expect; pixels off that grid get 1 pm instead of being rounded.
-    grid = np.array([pixel_um, *origin_um]) * 1000
-    on_grid = np.abs(grid - np.round(grid)).max() < 1e-6
+    return cell
+
+
+def save_cell(cell: gdstk.Cell, path: str | Path) -> Path:
+    """Writes a cell drawn in micrometres as a GDSII file; gives the path."""
+    # A database unit of 1 nm is what foundries expect; corners off that grid get 1 pm instead of being rounded.
+    corners = [np.asarray(polygon.points) * 1000 for polygon in cell.polygons] or [np.zeros((1, 2))]
+    on_grid = max(np.abs(points - np.round(points)).max() for points in corners) < 1e-6
     library = gdstk.Library("INVDESIGN", unit=1e-6, precision=1e-9 if on_grid else 1e-12)
     library.add(cell)
     library.write_gds(str(path), max_points=8190, timestamp=TIMESTAMP)

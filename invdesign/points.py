@@ -21,7 +21,8 @@ from physics.base import Array, Differentiable, check_design
 class Point:
     """Parameters with the loss, and where asked the gradient `(size,)`, at one fidelity.
 
-    A failed solve gives an infinite loss and `error`.
+    The loss is the targets' and, where the problem has constraints, their penalty (`Problem.penalty`). A failed solve
+    gives an infinite loss and `error`.
     """
 
     theta: Array
@@ -109,7 +110,13 @@ def _point(
         pulled = [w * torch.from_numpy(r.gradient) for w, r in zip(weights, records, strict=True)]
         (chained,) = torch.autograd.grad(list(densities), theta, pulled)
         gradient = chained.numpy()
-    return Point(values, level, float(total.detach()), distance, gradient, records)
+    loss = float(total.detach())
+    if problem.constraints:
+        penalty = problem.penalty(theta)
+        loss += float(penalty.detach())
+        if gradient is not None:
+            gradient = gradient + torch.autograd.grad(penalty, theta)[0].numpy()
+    return Point(values, level, loss, distance, gradient, records)
 
 
 def _check(problem: Problem, thetas: Sequence[Array], level: int, gradients: bool) -> None:

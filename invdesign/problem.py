@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from invdesign.constraints import Constraint, penalty
 from invdesign.space import DesignSpace
 from invdesign.targets import AnyTarget
 from physics.base import Array, Fidelity, HasParameters, Response, Simulator, check_design
@@ -44,12 +45,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One design, simulated: what `Problem.evaluate` gives."""
+    """One design, simulated: what `Problem.evaluate` gives.
+
+    The loss is the targets' alone; `constraints` are the values `(k,)` of the constraints, met at 0 and below, and
+    `penalty` is what they add to the loss in a descent. A density given as such, or binarised, has none.
+    """
 
     design: Array
     responses: Mapping[str, Response]
     loss: float
     distance: float
+    constraints: Array = field(default_factory=lambda: np.zeros(0))
+    penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,8 @@ class Problem:
         targets: what the response should be, see `Target`.
         scenarios: corners beside the nominal case.
         combine: "worst" (smooth maximum) or "mean" of the corners' losses; the distance is always the worst one.
+        constraints: what the nominal structure must be, see `invdesign.constraints`; they press on every descent by
+            `penalty`, and do not count for the distance.
 
     Raises:
         ValueError: where shapes, quantities, coordinates or parameters do not fit together.
@@ -116,12 +125,16 @@ class Problem:
     targets: Sequence[AnyTarget]
     scenarios: Sequence[Scenario] = ()
     combine: Literal["worst", "mean"] = "worst"
+    constraints: Sequence[Constraint] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.targets, Sequence) or not isinstance(self.scenarios, Sequence):
             raise TypeError(f"Expected lists of targets and scenarios. Got {self.targets!r} and {self.scenarios!r}.")
         object.__setattr__(self, "targets", tuple(self.targets))
         object.__setattr__(self, "scenarios", tuple(self.scenarios))
+        if not isinstance(self.constraints, Sequence):
+            raise TypeError(f"Expected a list of constraints. Got {self.constraints!r}.")
+        object.__setattr__(self, "constraints", tuple(self.constraints))
         if tuple(self.space.shape) != tuple(self.simulator.design_shape):
             raise ValueError(
                 f"Expected a design space of the simulator's shape {tuple(self.simulator.design_shape)}. "
@@ -139,6 +152,8 @@ class Problem:
             raise ValueError(f"Expected combine 'worst' or 'mean'. Got {self.combine!r}.")
         for target in self.targets:
             target.check(self.reference)
+        for constraint in self.constraints:
+            constraint.check(self.space)
         names = [scenario.name for scenario in self.scenarios]
         if len({"nominal", *names}) != len(names) + 1:
             raise ValueError(f"Expected scenario names that differ from each other and from 'nominal'. Got {names}.")
@@ -175,7 +190,7 @@ class Problem:
     @property
     def content(self) -> tuple[object, ...]:
         """All that a loss depends on beside the simulator, for keys."""
-        return (self.space, self.targets, self.scenarios, self.combine)
+        return (self.space, self.targets, self.scenarios, self.combine, self.constraints)
 
     def answers(self, level: int) -> bool:
         """Whether a fidelity answers what the targets ask; a cheap one may offer proxies only."""
@@ -212,6 +227,15 @@ class Problem:
             return losses.mean(0)
         return CORNER_SOFTNESS * (torch.logsumexp(losses / CORNER_SOFTNESS, 0) - np.log(len(losses)))
 
+    def constraint_values(self, theta: Tensor) -> Tensor:
+        """Values `(..., k)` of all constraints at parameters `(..., size)`; 0 and below is met; differentiable."""
+        values = [constraint.value(self.space, theta) for constraint in self.constraints]
+        return torch.cat(values, -1) if values else theta.new_zeros((*theta.shape[:-1], 0))
+
+    def penalty(self, theta: Tensor) -> Tensor:
+        """What the constraints add to the loss, `(...)` of parameters `(..., size)`; grows with the sharpness."""
+        return penalty(self.constraints, self.space, theta)
+
     def evaluate(self, theta: Array, level: int = -1, binary: bool = False) -> Evaluation:
         """Simulates parameters `(size,)`, or a density of the design's shape as it stands; no store, no budget.
 
@@ -224,6 +248,7 @@ class Problem:
         loss = self.target_loss(self.simulator.fidelities[level])
         if np.shape(theta) == tuple(self.space.shape):
             designs = [("nominal", self.simulator, check_design(theta, self.space.shape))]
+            tensor = None
         else:
             tensor = torch.as_tensor(theta, dtype=torch.float64)
             designs = [
@@ -232,4 +257,9 @@ class Problem:
             ]
         responses = {name: simulator.simulate(design, level) for name, simulator, design in designs}
         losses, distance = loss.judge(list(responses.values()))
-        return Evaluation(designs[0][2], responses, float(self.combined(losses)), distance)
+        found = Evaluation(designs[0][2], responses, float(self.combined(losses)), distance)
+        if tensor is None or binary or not self.constraints:
+            return found
+        with torch.no_grad():
+            values, added = self.constraint_values(tensor), float(self.penalty(tensor))
+        return replace(found, constraints=values.numpy(), penalty=added)

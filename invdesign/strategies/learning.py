@@ -110,7 +110,7 @@ class Learner:
         """(loss of the mean prediction `(b,)`, loss of each network `(m, b)`) at thetas `(b, size)`; differentiable.
 
         Corners of the projection decode as they do for the solver. Corners of the simulator's parameters are judged
-        by the nominal response, which is all that the surrogate knows.
+        by the nominal response, which is all that the surrogate knows. Penalties of constraints are exact.
         """
         if self.ensemble is None:
             raise RuntimeError("Expected a trained surrogate. Call learn() first.")
@@ -121,7 +121,8 @@ class Learner:
             means.append(target.loss(prediction.mean))
             each = prediction.codec.decode(prediction.members)
             members.append(target.loss(each))
-        return problem.combined(torch.stack(means)), problem.combined(torch.stack(members))
+        penalty = problem.penalty(thetas)
+        return problem.combined(torch.stack(means)) + penalty, problem.combined(torch.stack(members)) + penalty
 
     @property
     def spread_scale(self) -> float:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from invdesign.problem import Problem
 from physics.base import Array
+
+
+@runtime_checkable
+class HasSamples(Protocol):
+    """A space that draws its own random parameters `(size,)`, where they are not pixels."""
+
+    def sample(self, rng: np.random.Generator) -> NDArray[np.float64]: ...
 
 
 def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, correlation_px: float) -> NDArray[np.float64]:
@@ -18,6 +27,8 @@ def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, correlation_p
 
 def random_theta(problem: Problem, rng: np.random.Generator, contrast: float = 0.3) -> NDArray[np.float64]:
     """Parameters `(size,)` of a smooth random density about 1/2; `contrast` is the spread."""
+    if isinstance(problem.space, HasSamples):
+        return np.asarray(problem.space.sample(rng), dtype=np.float64)
     shape = tuple(problem.space.shape)
     correlation = max(shape) * rng.uniform(0.04, 0.12)
     field = 0.5 + contrast * smooth_noise(shape, rng, correlation)

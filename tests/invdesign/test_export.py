@@ -101,3 +101,29 @@ def test_uniform_design_has_no_sizes(value, capfd):
     assert (sizes.min_width_um, sizes.min_spacing_um) == (None, None)
     feature_sizes(ring(), 0.02)
     assert capfd.readouterr().out == ""
+
+
+def test_contours_are_smooth_and_keep_areas(tmp_path):
+    """Of area fractions of a ring the half contour is the ring: area and radius, not a staircase."""
+    x = np.arange(60 * 16) / 16 - 29.97
+    radius = np.hypot(x[:, None], x[None, :])
+    fractions = ((radius > 9.3) & (radius < 21.7)).reshape(60, 16, 60, 16).mean(axis=(1, 3))
+    path = write_gds(fractions, tmp_path / "a.gds", pixel_um=0.02, origin_um=(-0.6, -0.6), outline="contour")
+    polygons = [p for cell in gdstk.read_gds(str(path)).top_level() for p in cell.polygons]
+    assert sum(p.area() for p in polygons) == pytest.approx(fractions.sum() * 0.02**2, rel=2e-3)
+    corners = np.concatenate([p.points for p in polygons])
+    distance = np.hypot(*corners.T) / 0.02
+    assert np.minimum(np.abs(distance - 9.3), np.abs(distance - 21.7)).max() < 0.15
+    np.testing.assert_array_equal(read_gds(path, (60, 60), 0.02, origin_um=(-0.6, -0.6)), fractions > 0.5)
+
+
+@pytest.mark.parametrize("density", [np.ones((4, 7)), np.zeros((4, 7)), np.pad(np.ones((4, 3)), ((0, 0), (0, 4)))])
+def test_contours_reach_the_border(density, tmp_path):
+    path = write_gds(density, tmp_path / "a.gds", pixel_um=0.5, outline="contour")
+    polygons = [p for cell in gdstk.read_gds(str(path)).top_level() for p in cell.polygons]
+    assert sum(p.area() for p in polygons) == pytest.approx(density.sum() * 0.25)
+
+
+def test_unknown_outline_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="outline"):
+        write_gds(ring(), tmp_path / "a.gds", pixel_um=0.02, outline="spline")

@@ -1,21 +1,24 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
+from invdesign import adjoint, run
 from invdesign.arrays import content_key
 from invdesign.budget import Budget, Meter
+from invdesign.constraints import Connected, MinimumFeature
 from invdesign.evaluator import Evaluator
 from invdesign.executors import InProcess
 from invdesign.ledger import Ledger
-from invdesign.points import evaluate_points
+from invdesign.points import at_sharpness, evaluate_points
 from invdesign.problem import Problem, Scenario
 from invdesign.space import DensitySpace
 from invdesign.store import Store
 from invdesign.targets import Target
+from physics.base import Array, Cotangents, Fidelity, Quantity, Response, resolve_cotangents
 from tests.invdesign.toy import Toy
 
 CORNERS = (
@@ -83,6 +86,96 @@ def test_cotangents_follow_the_torch_convention(problem: Problem) -> None:
         assert slope == pytest.approx(float(np.real(np.conj(cotangents["s"][0, 1]) * unit)), abs=1e-5)
 
 
+CONSTRAINTS = (MinimumFeature(0.2, 0.15), Connected())
+
+
+@pytest.mark.parametrize("scenarios", [(), CORNERS])
+def test_constraints_press_on_the_loss_of_a_point(problem: Problem, scenarios: tuple[Scenario, ...]) -> None:
+    """The penalty is added once, on the nominal space; its gradient passes a Taylor test with the rest."""
+    free = replace(problem, scenarios=scenarios)
+    bound = replace(free, constraints=CONSTRAINTS)
+    evaluator = evaluator_for(bound)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        theta, direction = rng.uniform(0.2, 0.8, bound.space.size), rng.standard_normal(bound.space.size)
+        steps = [1e-3, 5e-4, 2.5e-4]
+        (plain,) = evaluate_points(free, evaluator, [theta], 1, gradients=True)
+        (centre,) = evaluate_points(bound, evaluator, [theta], 1, gradients=True)
+        penalty = float(bound.penalty(torch.from_numpy(theta)))
+        assert penalty > 0.001
+        assert centre.loss == pytest.approx(plain.loss + penalty)
+        assert centre.distance == plain.distance
+        assert centre.gradient is not None
+        slope = float(centre.gradient @ direction)
+        moved = evaluate_points(bound, evaluator, [theta + h * direction for h in steps], 1)
+        rest = [abs(p.loss - centre.loss - h * slope) for p, h in zip(moved, steps, strict=True)]
+        rates = np.log2(np.array(rest[:-1]) / np.array(rest[1:]))
+        assert rates.min() > 1.7, rates
+        assert moved[0].gradient is None
+
+
+def test_evaluation_tells_the_constraints_apart(problem: Problem) -> None:
+    bound = replace(problem, constraints=CONSTRAINTS)
+    theta = np.random.default_rng(0).random(bound.space.size)
+    found, plain = bound.evaluate(theta), problem.evaluate(theta)
+    assert found.loss == plain.loss
+    assert found.constraints.shape == (3,)
+    np.testing.assert_array_equal(found.constraints, bound.constraint_values(torch.from_numpy(theta)).numpy())
+    assert found.penalty == float(bound.penalty(torch.from_numpy(theta)))
+    assert bound.evaluate(theta, binary=True).penalty == plain.penalty == 0
+    assert problem.constraint_values(torch.zeros(2, bound.space.size)).shape == (2, 0)
+    assert content_key(bound.content) != content_key(problem.content)
+
+
+def test_penalty_grows_with_sharpness_and_vanishes_where_all_is_met(problem: Problem) -> None:
+    met = np.zeros((12, 12))
+    met[:, :6] = 1
+    theta = torch.from_numpy(np.stack([met.ravel(), np.random.default_rng(0).random(144)]))
+    bound = replace(problem, constraints=[Connected()], space=replace(problem.space, projection="none"))
+    shares = []
+    for beta in (8.0, 32.0, 128.0, np.inf):
+        penalties = bound.penalty(theta) if beta == 8 else at_sharpness(bound, beta).penalty(theta)
+        shares.append(float(penalties[1]))
+        assert penalties[0] == 0
+    assert shares == pytest.approx([shares[-1] * s for s in (1 / 17, 1 / 2, 16 / 17, 1.0)])
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """Answers how far a design is from a pattern of fine features."""
+
+    design_shape: tuple[int, int] = (24, 24)
+    identity: str = "tracing"
+    fidelities: tuple[Fidelity, ...] = (Fidelity("exact", 1.0, (Quantity("misfit", {"pattern": ("fine",)}),)),)
+
+    def _gap(self, design: Array) -> Array:
+        fine = DensitySpace(self.design_shape, pixel_um=0.1, filter_radius_um=0.2)
+        return design - fine.binarize(np.random.default_rng(0).random(fine.size))
+
+    def simulate(self, design: Array, level: int, replicate: int = 0) -> Response:
+        return {"misfit": np.array([(self._gap(design) ** 2).mean()])}
+
+    def vjp(self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0) -> tuple[Response, Array]:
+        response = self.simulate(design, level)
+        slope = resolve_cotangents(cotangents, response)["misfit"][0]
+        return response, slope * 2 * self._gap(design) / design.size
+
+
+def test_constraints_reach_a_strategy() -> None:
+    """Tracing fine features: without the constraint they are copied, with it the violation is a fraction."""
+    space = DensitySpace((24, 24), pixel_um=0.1, filter_radius_um=0.4)
+    measure, values = MinimumFeature(0.4, 0.4), []
+    for constraints in ((), (measure,)):
+        bound = Problem(space, Tracing(), [Target("misfit", goal="minimize")], constraints=constraints)
+        strategy = adjoint(evaluations=60, betas=(8.0, 32.0, 64.0), starts=1)
+        result = run(bound, strategy, budget=Budget(solves=400), store=Store(), seed=0)
+        last = result.candidates[-1]
+        assert last.theta is not None
+        values.append(float(measure.value(space.at(64.0), torch.from_numpy(last.theta)).max()))
+    assert values[0] > 100
+    assert values[1] < 0.1 * values[0]
+
+
 def test_misfits_are_refused(problem: Problem) -> None:
     with pytest.raises(ValueError, match=r"shape \(12, 12\). Got \(8, 8\)"):
         replace(problem, space=DensitySpace((8, 8), pixel_um=0.1))
@@ -94,6 +187,10 @@ def test_misfits_are_refused(problem: Problem) -> None:
         replace(problem, scenarios=[Scenario("hot", parameters={"temperature_K": 350})])
     with pytest.raises(ValueError, match=r"gain in \[0.5, 2.0\]"):
         replace(problem, scenarios=[Scenario("loud", parameters={"gain": 5})])
+    with pytest.raises(ValueError, match="filter radius above half the length"):
+        replace(problem, constraints=[MinimumFeature(0.5)])
+    with pytest.raises(TypeError, match="list of constraints"):
+        replace(problem, constraints=MinimumFeature(0.1))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="differ"):
         replace(problem, scenarios=[Scenario("nominal")])
 
