@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 
+import scipy.fft
 import torch
 from torch import Tensor
 
@@ -84,9 +85,12 @@ def conic_filter(
         return surround(density, margin, border, periodic)
     kernel = conic_kernel(radius_px).to(density)
     padded = surround(density, kernel.shape[0] // 2 + margin, border, periodic)
-    images = padded.reshape(-1, 1, *padded.shape[-2:])
-    filtered = torch.nn.functional.conv2d(images, kernel[None, None])
-    return filtered.reshape(*density.shape[:-2], *filtered.shape[-2:])
+    # By FFT, circularly: where the kernel's reach wraps around lies the surplus that is cut off.
+    size = [scipy.fft.next_fast_len(n, real=True) for n in padded.shape[-2:]]
+    spectrum = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(kernel, s=size)
+    reach = kernel.shape[0] - 1
+    valid = tuple(slice(reach, n) for n in padded.shape[-2:])
+    return torch.fft.irfft2(spectrum, s=size)[..., valid[0], valid[1]]
 
 
 def tanh_projection(density: Tensor, beta: float, eta: float) -> Tensor:

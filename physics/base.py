@@ -110,6 +110,33 @@ class Differentiable(Simulator, Protocol):
 
 
 @runtime_checkable
+class CurvedCotangents(Protocol):
+    """Cotangents as a function of the response, with their derivative along a change of the response."""
+
+    def __call__(self, response: Response) -> Mapping[str, Array]: ...
+    def change(self, response: Response, change: Response) -> Mapping[str, Array]: ...
+
+
+@runtime_checkable
+class HasCurvature(Differentiable, Protocol):
+    """A solver with second derivatives.
+
+    ``hvp`` gives the response and the derivative of ``vjp``'s gradient along a ``direction``, both real and shaped like
+    ``design``: the Hessian of the loss times the direction. Cotangents given as arrays count as constant. The products
+    at the design of the last ``vjp`` cost back-solves, not factorisations.
+    """
+
+    def hvp(
+        self,
+        design: Array,
+        level: int,
+        cotangents: Mapping[str, Array] | CurvedCotangents,
+        direction: Array,
+        replicate: int = 0,
+    ) -> tuple[Response, Array]: ...
+
+
+@runtime_checkable
 class HasFields(Protocol):
     """A solver that shows its fields; grids may differ by level."""
 
@@ -137,6 +164,13 @@ class HasSetup(Protocol):
     """One-off work that all later solves at a level share; calling it again costs nothing."""
 
     def prepare(self, level: int) -> None: ...
+
+
+@runtime_checkable
+class HasSurroundings(Protocol):
+    """``surroundings`` gives what lies around the design as densities, ``margin_px`` pixels wide on every side."""
+
+    def surroundings(self, margin_px: int = 1) -> Array: ...
 
 
 @runtime_checkable
@@ -169,6 +203,34 @@ def resolve_cotangents(cotangents: Cotangents, response: Response) -> dict[str, 
             )
         resolved[name] = array
     return resolved
+
+
+def resolve_change(
+    cotangents: Mapping[str, Array] | CurvedCotangents, response: Response, change: Response
+) -> dict[str, Array]:
+    """Derivatives of cotangents along a change of the response, checked like :func:`resolve_cotangents`; {} of arrays.
+
+    Raises:
+        TypeError: for a function that does not know its derivative.
+    """
+    if isinstance(cotangents, Mapping):
+        return {}
+    if not isinstance(cotangents, CurvedCotangents):
+        raise TypeError(
+            f"Expected cotangents as arrays, or a function with a method change(response, change). Got {cotangents!r}."
+        )
+    return resolve_cotangents(cotangents.change(response, change), response)
+
+
+def check_direction(direction: Array, shape: Sequence[int]) -> NDArray[np.float64]:
+    """The direction as float64, or ``ValueError`` where it is not real, not finite or of another shape."""
+    array = np.asarray(direction)
+    if array.dtype.kind not in "biuf" or array.shape != tuple(shape) or not np.isfinite(array).all():
+        raise ValueError(
+            f"Expected a direction of finite real numbers of shape {tuple(shape)}. Got {array.dtype} {array.shape}, "
+            "or NaN or infinity in it."
+        )
+    return array.astype(np.float64)
 
 
 def check_design(design: Array, shape: Sequence[int], slack: float = 1e-9) -> NDArray[np.float64]:
