@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cmath
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from physics.fdfd.dispersion import medium, number
@@ -24,7 +25,7 @@ def normalise(device: PortDevice) -> None:
         "size_um": reals("size_um", device.size_um, 2),
         "permittivity": _pair(device.permittivity),
         "background": medium("background", device.background),
-        "source": device.source if isinstance(device.source, str) else tuple(device.source),
+        "source": _names(device.source),
         "threads": whole("threads", device.threads),
         "shapes": tuple(device.shapes),
         "ports": tuple(device.ports),
@@ -33,6 +34,16 @@ def normalise(device: PortDevice) -> None:
         values[name] = real(name, getattr(device, name))
     for name, value in values.items():
         object.__setattr__(device, name, value)  # frozen from here on
+
+
+def _names(source: Any) -> Any:
+    """A name, or a tuple of several."""
+    if isinstance(source, str):
+        return source
+    names = tuple(source) if isinstance(source, Iterable) else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"Expected source as the name of a port, or several. Got {source!r}.")
+    return tuple(str(name) for name in names)
 
 
 def _pair(value: Any) -> tuple[Any, Any]:
@@ -69,6 +80,12 @@ def check_device(device: PortDevice) -> None:
             )
     _check_ports(device)
     _check_mesh(device)
+    try:
+        hash((device, device.identity))
+    except TypeError as error:
+        raise ValueError(
+            f"Expected all parameters hashable. Got {error}; make a material or a shape of your own a frozen dataclass."
+        ) from None
 
 
 def check_lengths(name: str, values: tuple[float, ...], distinct: bool = True) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from numbers import Real
 from typing import Any
 
 
@@ -16,6 +17,9 @@ def content_hash(version: str, value: Any, without: tuple[str, ...] = ()) -> str
         version: of the solver.
         value: a dataclass of numbers, text, tuples and dataclasses.
         without: fields that change no answer.
+
+    Raises:
+        ValueError: for parameters of another kind.
     """
     content = {f.name: canonical(getattr(value, f.name)) for f in fields(value) if f.name not in without}
     text = json.dumps([version, content], sort_keys=True, separators=(",", ":"))
@@ -32,4 +36,11 @@ def canonical(value: Any) -> Any:
         return [canonical(item) for item in value]
     if isinstance(value, complex):
         return {"real": value.real + 0.0, "imag": value.imag + 0.0}
-    return value if isinstance(value, str) or value is None else float(value) + 0.0
+    if isinstance(value, str) or value is None:
+        return value
+    if not isinstance(value, Real):
+        raise ValueError(
+            f"Expected numbers, text, tuples and dataclasses of them as parameters. Got {value!r}; make a material or "
+            "a shape of your own a frozen dataclass."
+        )
+    return float(value) + 0.0

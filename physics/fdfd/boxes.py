@@ -108,7 +108,7 @@ def _shapes(w: int, h: int) -> tuple[list[tuple[int, int]], dict[tuple[int, int]
                 half = (cells, shape[1]) if vertical else (shape[0], cells)
                 held = waiting.setdefault(half, [])
                 first = sum(len(part) for part in held)
-                held.append(corners + ([start, 0] if vertical else [0, start]))
+                held.append(corners + np.array([start, 0] if vertical else [0, start]))
                 halves.append((half, slice(first, first + len(corners))))
         ordered.append(shape)
         places[shape] = _Places(corners, tuple(halves))
@@ -124,7 +124,7 @@ def _front(
 ) -> Front:
     w, h = shape
     i, j = np.arange(w), np.arange(h)
-    origin = (place.corners @ [stride, 1])[:, None]
+    origin = (place.corners @ np.array([stride, 1]))[:, None]
     around = np.concatenate([i[::-1] * stride - 1, j - stride, i * stride + h, w * stride + j[::-1]])
     cut = _cut(shape)
     if cut is None:

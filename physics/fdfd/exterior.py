@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lu_factor, lu_solve
+from scipy.linalg import lu_solve
+from scipy.linalg.lapack import zgetrf
 
+from physics.base import SimulationError
 from physics.fdfd.grid import Complex
 from physics.fdfd.linear import Factor
 from physics.fdfd.multifrontal import Elimination, Moved
@@ -25,6 +27,7 @@ from physics.fdfd.region import Region, Window, add_couplings, ring_of
 from physics.fdfd.stencil import Stencil
 
 ACCURACY = 1e-11  # of probes, relative, beyond which the fast elimination is replaced by one with global pivoting
+REFUSED = 1e-12  # the same of that one: S-parameters lose about the square of what the field outside grows by
 Mask = NDArray[np.bool_]
 
 
@@ -107,7 +110,7 @@ class Exterior:
 
         self._matrix = matrix
         m_ss, m_sr, m_rs = matrix[:ns, :ns], matrix[:ns, ns:], matrix[ns:, :ns]
-        self._lu = lu_factor(m_ss, check_finite=False) if ns else None
+        self._lu = _lu(m_ss) if ns else None
         self._loads = loads[self._skeleton]
         on_ring = loads[self._ring]
         inner = self._solve_skeleton(np.concatenate([m_sr, self._loads[:, : self._k]], axis=1))
@@ -162,7 +165,17 @@ class Exterior:
         return field
 
     def _solve_skeleton(self, right: Complex, transposed: bool = False) -> Complex:
-        return right if self._lu is None else lu_solve(self._lu, right, trans=int(transposed), check_finite=False)
+        return (
+            right if self._lu is None else lu_solve(self._lu, right, trans=1 if transposed else 0, check_finite=False)
+        )
+
+
+def _lu(matrix: Complex) -> tuple[Complex, NDArray[np.int32]]:
+    """Factors for ``lu_solve``; LinAlgError if the matrix is exactly singular."""
+    factors, pivots, info = zgetrf(matrix)
+    if info > 0:
+        raise np.linalg.LinAlgError("singular skeleton")
+    return factors, pivots
 
 
 def _divide(stencil: Stencil, window: Window) -> tuple[Mask, list[Window]]:
@@ -218,7 +231,11 @@ def _add_links(matrix: Complex, stencil: Stencil, place: NDArray[np.int64], skel
 
 
 class _Pivoted:
-    """The outside of a window by one sparse LU with pivoting: slower, safe at the resonances of its parts."""
+    """The outside of a window by one sparse LU with pivoting: slower, safe at the resonances of its parts.
+
+    Raises:
+        SimulationError: where the outside as a whole, with zero field on the ring, is at a resonance without loss.
+    """
 
     def __init__(self, stencil: Stencil, window: Window, sources: Complex, receivers: Complex, block: int = 64) -> None:
         (i0, i1, j0, j1), cells = window, np.arange(stencil.diagonal.size).reshape(stencil.shape)
@@ -227,12 +244,29 @@ class _Pivoted:
         ring = cells[i0:i1, j0:j1].ravel()[ring_of(i1 - i0, j1 - j0)]
         matrix, outside = stencil.matrix(), np.flatnonzero(~inside)
         a_er, a_re = matrix[outside][:, ring], matrix[ring][:, outside]
-        factor = Factor(matrix[outside][:, outside].tocsc(), ordered=False)
+        a_ee = matrix[outside][:, outside].tocsc()
+        factor = Factor(a_ee, ordered=False)
+        error = 0.0
         self.schur = np.zeros((len(ring),) * 2, dtype=np.complex128)
         for start in range(0, len(ring), block):
             columns = slice(start, start + block)
-            self.schur[:, columns] = -(a_re @ factor.solve(a_er[:, columns].toarray()))
-        inner = factor.solve(np.ascontiguousarray(sources[outside], dtype=np.complex128))
-        back = factor.solve(np.ascontiguousarray(receivers[outside], dtype=np.complex128), transposed=True)
+            right = a_er[:, columns].toarray()
+            response = factor.solve(right)
+            error = max(error, _relative(a_ee @ response - right, right))
+            self.schur[:, columns] = -(a_re @ response)
+        loads, functionals = (np.ascontiguousarray(b[outside], dtype=np.complex128) for b in (sources, receivers))
+        inner, back = factor.solve(loads), factor.solve(functionals, transposed=True)
+        error = max(error, _relative(a_ee @ inner - loads, loads), _relative(a_ee.T @ back - functionals, functionals))
+        if not error <= REFUSED:
+            raise SimulationError(
+                f"Expected a residual below {REFUSED:g} of the loads outside the design region. Got {error:.3g}; the "
+                "surroundings are at a lossless resonance: change the wavelength slightly or add absorbing layers."
+            )
         self.sources, self.receivers = -(a_re @ inner), -(a_er.T @ back)
-        self.constant = receivers[outside].T @ inner
+        self.constant = functionals.T @ inner
+
+
+def _relative(residual: Complex, loads: Complex) -> float:
+    """The largest residual of any column that has loads, relative to them."""
+    size, scale = np.abs(residual).max(axis=0, initial=0.0), np.abs(loads).max(axis=0, initial=0.0)
+    return float(np.max(size / np.where(scale > 0, scale, 1.0), initial=0.0))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import re
+import time
 import warnings
-import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +22,23 @@ FOLDER_VARIABLE = "FDFD_CACHE_DIR"
 LIMIT_VARIABLE = "FDFD_CACHE_DIR_MB"
 LIMIT_MB = 4000.0
 VERSION = b"region-1"
+CONTENT = ("wraps", "exterior", "sources", "constant")
+OURS = re.compile(r"[0-9a-f]{40}(\.region|\.\d+\.\d+\.part)")
+SEAL_BYTES = hashlib.blake2b().digest_size
 
 
 def folder() -> Path | None:
-    """Where set-ups are kept: $FDFD_CACHE_DIR, else invdesign/fdfd in the user's cache folder; None if it is empty."""
+    """Where set-ups are kept: $FDFD_CACHE_DIR, else invdesign/fdfd in the user's cache folder; None if it is empty.
+
+    None also for a user without a home.
+    """
     named = os.environ.get(FOLDER_VARIABLE)
     if named is not None:
         return Path(named) if named else None
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "invdesign" / "fdfd"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "invdesign" / "fdfd"
+    except RuntimeError:
+        return None
 
 
 def kept(build: Callable[[], Region], stencil: Stencil, window: Window, loads: Complex) -> Region:
@@ -43,7 +55,7 @@ def kept(build: Callable[[], Region], stencil: Stencil, window: Window, loads: C
     place = folder()
     if place is None:
         return build()
-    path = place / f"{_key(stencil, window, loads)}.npz"
+    path = place / f"{_key(stencil, window, loads)}.region"
     region = _read(path, window, stencil.phase)
     if region is None:
         region = build()
@@ -55,54 +67,72 @@ def _key(stencil: Stencil, window: Window, loads: Complex) -> str:
     digest = hashlib.blake2b(VERSION, digest_size=20)
     for array in (stencil.diagonal, stencil.east, stencil.north, loads, np.array(stencil.phase), np.array(window)):
         digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
+def _sealed(name: str, content: bytes) -> bytes:
+    """Seal of a file's content under its name: neither NumPy nor zip sees all damage."""
+    return hashlib.blake2b(content, key=name.encode()).digest()
+
+
 def _read(path: Path, window: Window, phase: tuple[float, float]) -> Region | None:
+    """The region in a file, None where there is none, or not what was written."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            wraps = file["wraps"]
-            sources = file["sources"]
-            region = Region(
-                window, file["exterior"], sources, sources, file["constant"], (bool(wraps[0]), bool(wraps[1])), phase
-            )
-        path.touch()  # recently used
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with path.open("rb") as file:
+            seal, content = file.read(SEAL_BYTES), file.read()
+    except OSError:
         return None
-    return region
+    if seal != _sealed(path.stem, content):
+        return None
+    with suppress(OSError):  # in a folder that is for reading only
+        path.touch()  # recently used
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        wraps, exterior, sources, constant = (arrays[name] for name in CONTENT)
+    return Region(window, exterior, sources, sources, constant, (bool(wraps[0]), bool(wraps[1])), phase)
 
 
 def _write(path: Path, region: Region) -> None:
+    memory = io.BytesIO()
+    np.savez(memory, **{name: getattr(region, name) for name in CONTENT})
+    content = memory.getvalue()
     part = path.with_name(f"{path.stem}.{os.getpid()}.{id(region)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            np.savez(
-                file, exterior=region.exterior, sources=region.sources, constant=region.constant, wraps=region.wraps
-            )
+            file.write(_sealed(path.stem, content))
+            file.write(content)
         part.replace(path)
-        _trim(path.parent, keep=path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         warnings.warn(
             f"Expected to keep a set-up of the Maxwell solver in {path.parent}. Got {error}; it will be computed again "
             f"in the next run. {FOLDER_VARIABLE} names another folder, or none if empty.",
             RuntimeWarning,
             stacklevel=2,
         )
+    else:
+        _trim(path.parent, keep=path)
 
 
 def _trim(place: Path, keep: Path) -> None:
-    """Drops the least recently used files while the folder is larger than its limit."""
+    """Drops the least recently used set-ups, and no other files, while they are larger than their limit."""
     text = os.environ.get(LIMIT_VARIABLE)
     try:
         limit = 1e6 * (LIMIT_MB if text is None else float(text))
     except ValueError:
         raise ValueError(f"Expected {LIMIT_VARIABLE} as a number of megabytes. Got {text!r}.") from None
-    files = sorted(((p.stat().st_mtime, p.stat().st_size, p) for p in place.glob("*.npz")), reverse=True)
-    total = 0
-    for _, size, path in files:
+    files = []
+    for path in place.glob("*"):
+        with suppress(OSError):  # another process may drop it first
+            if OURS.fullmatch(path.name):
+                status = path.stat()
+                files.append((status.st_mtime, status.st_size, path))
+    total, day_ago = 0, time.time() - 86400
+    for modified, size, path in sorted(files, reverse=True):
         total += size
-        if total > limit and path != keep:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            part = path.suffix == ".part"  # in writing, or left by a process that was killed
+            if modified < day_ago if part else total > limit and path != keep:
+                path.unlink()

@@ -172,6 +172,11 @@ class RegionFactor:
             self._interior = None
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the factors, those of a pivoted factorisation not counted."""
+        return 0 if self._interior is None else self._interior.nbytes + self._root.nbytes
+
+    @property
     def pivoted(self) -> bool:
         """Whether the fronts were given up for a factorisation with pivoting across the whole window."""
         return self._pivoted is not None
