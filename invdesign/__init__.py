@@ -11,7 +11,7 @@ from invdesign.result import Result
 from invdesign.run import Strategy, run
 from invdesign.space import DensitySpace, DesignSpace
 from invdesign.store import Store, StoreError
-from invdesign.strategies import Adjoint, Drawn, Hybrid, Random, Surrogate, low_fidelity
+from invdesign.strategies import Adjoint, Drawn, Hybrid, Newton, Random, Surrogate, low_fidelity
 from invdesign.targets import CustomTarget, Target
 from surrogates import fixed, search
 
@@ -19,6 +19,7 @@ from surrogates import fixed, search
 adjoint = Adjoint
 drawn = Drawn
 hybrid = Hybrid
+newton = Newton
 random_designs = Random
 surrogate = Surrogate
 
@@ -49,6 +50,7 @@ __all__ = [
     "fixed",
     "hybrid",
     "low_fidelity",
+    "newton",
     "random_designs",
     "run",
     "search",

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from physics.base import Array, Differentiable, Fidelity, HasExamples, Response, Simulator
+from physics.base import Array, Differentiable, Fidelity, HasCurvature, HasExamples, Response, Simulator
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class ConformanceReport:
             where a finite-difference tolerance was given.
         gradient_errors: level's name -> largest relative error of a directional derivative, only with that tolerance.
         level_differences: quantity -> largest absolute difference of any level from the last one.
+        curvature_slopes: level's name -> slope of the third-order remainder at each point, where the simulator has
+            second derivatives and its gradients were checked by their rate.
     """
 
     levels: tuple[str, ...]
@@ -31,6 +33,7 @@ class ConformanceReport:
     taylor_slopes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     gradient_errors: Mapping[str, float] = field(default_factory=dict)
     level_differences: Mapping[str, float] = field(default_factory=dict)
+    curvature_slopes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def check_simulator(
@@ -47,7 +50,8 @@ def check_simulator(
     """Check a simulator against the contract of :mod:`physics.base`.
 
     Shapes, types and finiteness of the response; the same answer again for the same replicate; a pickle round trip;
-    designs and levels refused at the door; gradients by Taylor rate; agreement between levels.
+    designs and levels refused at the door; gradients, and products with the Hessian, by Taylor rate; agreement
+    between levels.
 
     Args:
         sim: the simulator.
@@ -80,12 +84,16 @@ def check_simulator(
     check_door(sim, chosen[0], designs[0])
     slopes: dict[str, tuple[float, ...]] = {}
     errors: dict[str, float] = {}
+    curved: dict[str, tuple[float, ...]] = {}
     if isinstance(sim, Differentiable):
         for level in chosen:
             name = sim.fidelities[level].name
             check_vjp(sim, level, designs[0], answers[level][0], rng)
             if gradient_tolerance is None:
                 slopes[name] = tuple(taylor_slope(sim, level, design, rng) for design in designs)
+                if isinstance(sim, HasCurvature):
+                    check_hvp(sim, level, designs[0], answers[level][0], rng)
+                    curved[name] = tuple(curvature_slope(sim, level, design, rng) for design in designs)
             else:
                 errors[name] = max(gradient_error(sim, level, d, rng, gradient_step) for d in designs)
                 assert errors[name] <= gradient_tolerance, (
@@ -98,7 +106,7 @@ def check_simulator(
             f"Expected levels to agree on {quantity!r} within {allowed:g}. Got {differences.get(quantity)}."
         )
     return ConformanceReport(
-        tuple(sim.fidelities[level].name for level in chosen), len(designs), slopes, errors, differences
+        tuple(sim.fidelities[level].name for level in chosen), len(designs), slopes, errors, differences, curved
     )
 
 
@@ -177,6 +185,74 @@ def random_cotangents(response: Response, rng: np.random.Generator) -> dict[str,
     return {name: draw(np.asarray(value)) for name, value in response.items()}
 
 
+@dataclass(frozen=True)
+class QuadraticLoss:
+    """Re sum(conj(weights) r) + stiffness / 2 sum |r|^2 over the quantities r of a response, for checks.
+
+    Args:
+        weights: quantity -> array like it.
+        stiffness: of the quadratic part.
+    """
+
+    weights: Mapping[str, Array]
+    stiffness: float = 0.5
+
+    def value(self, response: Response) -> float:
+        """The loss."""
+        linear = sum(float(np.real(np.vdot(w, response[name]))) for name, w in self.weights.items())
+        return linear + self.stiffness / 2 * sum(float(np.vdot(v, v).real) for v in response.values())
+
+    def __call__(self, response: Response) -> dict[str, Array]:
+        """Its cotangents."""
+        return {name: w + self.stiffness * response[name] for name, w in self.weights.items()}
+
+    def change(self, response: Response, change: Response) -> dict[str, Array]:
+        """Their derivative along a change of the response."""
+        return {name: self.stiffness * change[name] for name in self.weights}
+
+
+def check_hvp(sim: HasCurvature, level: int, design: Array, answer: Response, rng: np.random.Generator) -> None:
+    """Products are real and shaped, of the response of ``simulate``, the same bits again, linear, and symmetric."""
+    loss = QuadraticLoss(random_cotangents(answer, rng))
+    v, w = (rng.random(design.shape) - design for _ in range(2))
+    response, along_v = sim.hvp(design, level, loss, v)
+    again, along_w = sim.hvp(design, level, loss, v)[1], sim.hvp(design, level, loss, w)[1]
+    for name, value in answer.items():
+        atol = 1e-12 * np.abs(value).max(initial=0.0)
+        assert np.allclose(response[name], value, rtol=1e-9, atol=atol), f"Expected {name!r} of hvp as of simulate."
+    assert along_v.shape == tuple(sim.design_shape) and along_v.dtype.kind == "f", (
+        f"Expected a real product of shape {tuple(sim.design_shape)}. Got {along_v.dtype} {along_v.shape}."
+    )
+    assert np.array_equal(again, along_v), "Expected the same product from a second call. Got a different one."
+    scale = 1e-9 * max(np.abs(along_v).max(), np.abs(along_w).max())
+    both = sim.hvp(design, level, loss, 2 * v + w)[1]
+    assert np.allclose(both, 2 * along_v + along_w, atol=scale), "Expected products linear in the direction."
+    first, second = float((w * along_v).sum()), float((v * along_w).sum())
+    size = math.sqrt((w**2).sum() * (along_v**2).sum()) + math.sqrt((v**2).sum() * (along_w**2).sum())
+    assert abs(first - second) <= 1e-9 * size, f"Expected a symmetric Hessian. Got {first} and {second}."
+
+
+def curvature_slope(
+    sim: HasCurvature, level: int, design: Array, rng: np.random.Generator, steps: int = 7, first: float = 2e-2
+) -> float:
+    """Slope in log-log of L(x + h d) - L(x) - h g.d - h^2 d.Hd / 2: 3 for a right product, 2 for a wrong one.
+
+    As :func:`taylor_slope`, for a quadratic loss; 3 if all remainders are at the rounding of L.
+
+    Raises:
+        AssertionError: if the slope over the smallest measurable steps is below 2.7.
+    """
+    loss = QuadraticLoss(random_cotangents(sim.simulate(design, level), rng))
+    direction = rng.random(design.shape) - design
+    response, gradient = sim.vjp(design, level, loss)
+    product = sim.hvp(design, level, loss, direction)[1]
+    start, line, bend = loss.value(response), float((gradient * direction).sum()), float((product * direction).sum())
+    h = first * 0.5 ** np.arange(steps)
+    values = [loss.value(sim.simulate(np.clip(design + step * direction, 0.0, 1.0), level)) for step in h]
+    remainder = np.abs(np.array(values) - start - h * line - h**2 / 2 * bend)
+    return _slope(remainder, h, 1e-12 * max(abs(start), abs(line), abs(bend)), 3, sim.fidelities[level].name)
+
+
 def taylor_slope(
     sim: Differentiable, level: int, design: Array, rng: np.random.Generator, steps: int = 7, first: float = 2e-2
 ) -> float:
@@ -193,15 +269,19 @@ def taylor_slope(
     start, slope_of_line = loss(0.0), float((gradient * direction).sum())
     h = first * 0.5 ** np.arange(steps)
     remainder = np.array([abs(loss(step) - start - step * slope_of_line) for step in h])
-    floor = 1e-12 * max(abs(start), abs(slope_of_line))
+    return _slope(remainder, h, 1e-12 * max(abs(start), abs(slope_of_line)), 2, sim.fidelities[level].name)
+
+
+def _slope(remainder: Array, h: Array, floor: float, order: int, where: str) -> float:
+    """Slope over the smallest three steps whose remainder is above the floor; AssertionError if below the order."""
     measurable = remainder > 10 * floor
     if not measurable.any():
-        return 2.0
+        return float(order)
     last = max(1, int(np.flatnonzero(measurable)[-1]))
     begin, above = max(0, last - 2), np.maximum(remainder, max(floor, np.finfo(float).tiny))
     slope = float(np.log2(above[begin] / above[last]) / (last - begin))
-    assert slope > 1.8, (
-        f"Expected the Taylor remainder at {sim.fidelities[level].name} to fall with h^2. "
+    assert slope > 0.9 * order, (
+        f"Expected the Taylor remainder at {where} to fall with h^{order}. "
         f"Got slope {slope:.3f}, remainders {remainder} for steps {h}."
     )
     return slope

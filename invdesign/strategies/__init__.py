@@ -4,6 +4,7 @@ from invdesign.strategies.adjoint import Adjoint, low_fidelity
 from invdesign.strategies.drawn import Drawn
 from invdesign.strategies.hybrid import Hybrid
 from invdesign.strategies.network import Surrogate
+from invdesign.strategies.newton import Newton
 from invdesign.strategies.random_designs import Random
 
-__all__ = ["Adjoint", "Drawn", "Hybrid", "Random", "Surrogate", "low_fidelity"]
+__all__ = ["Adjoint", "Drawn", "Hybrid", "Newton", "Random", "Surrogate", "low_fidelity"]

@@ -13,24 +13,29 @@ import numpy as np
 from physics.base import (
     Array,
     Cotangents,
+    CurvedCotangents,
     Fidelity,
     Fields,
     Quantity,
     Response,
     SimulationError,
     check_design,
+    check_direction,
     check_level,
     resolve_cotangents,
 )
 from physics.devices.checks import check_device, normalise
+from physics.devices.curvature import hessian_product
 from physics.devices.identity import content_hash
 from physics.fdfd.blas import one_blas_thread
+from physics.fdfd.curvature import Solved, factors
 from physics.fdfd.dispersion import ROOM_K, Medium, number
-from physics.fdfd.geometry import Shape, unbounded
-from physics.fdfd.grid import Complex, Pml, Real
+from physics.fdfd.geometry import Shape, paint, unbounded
+from physics.fdfd.grid import Axis, Complex, Grid, Pml, Real
 from physics.fdfd.lanes import Lanes
 from physics.fdfd.ports import Port
 from physics.fdfd.scene import ReducedSystem, Scene, reduced_system
+from physics.fdfd.values import real
 
 SOLVER_VERSION = "fdfd-2"
 PARAMETERS = {"temperature_k": (200.0, 500.0), "wavelength_shift_um": (-0.1, 0.1)}
@@ -109,11 +114,15 @@ class PortDevice:
         return PARAMETERS
 
     def with_parameters(self, **values: float) -> PortDevice:
-        """The same device with other parameters, see :attr:`parameters`."""
+        """The same device with other parameters; ``ValueError`` for unknown ones and values out of bounds."""
         unknown = [name for name in values if name not in PARAMETERS]
         if unknown:
             raise ValueError(f"Expected parameters among {', '.join(PARAMETERS)}. Got {', '.join(unknown)}.")
-        changes: dict[str, Any] = dict(values)
+        changes: dict[str, Any] = {name: real(name, value) for name, value in values.items()}
+        for name, value in changes.items():
+            lower, upper = PARAMETERS[name]
+            if not lower <= value <= upper:
+                raise ValueError(f"Expected {name} in [{lower}, {upper}]. Got {value}.")
         return replace(self, **changes)
 
     @cached_property
@@ -173,7 +182,9 @@ class PortDevice:
 
         def forward(i: int) -> Complex:
             system = self._system(level, i)
-            fields[i] = system.factor(density).solve(system.region.sources)
+            solved = Solved.of(system, density)
+            fields[i] = solved.field
+            factors.give(self._scenes(level)[i], density, solved)
             return system.scattering(fields[i][:, self._sources], self._sources)
 
         def backward(i: int, seed: Complex) -> Real:
@@ -188,6 +199,23 @@ class PortDevice:
         if not np.isfinite(gradient).all():
             raise SimulationError("Expected a finite gradient. Got NaN or infinity; check the cotangents.")
         return response, gradient
+
+    @one_blas_thread()
+    def hvp(
+        self,
+        design: Array,
+        level: int,
+        cotangents: Mapping[str, Array] | CurvedCotangents,
+        direction: Array,
+        replicate: int = 0,
+    ) -> tuple[Response, Array]:
+        """Response, and the derivative of the gradient along a direction, see :mod:`physics.devices.curvature`.
+
+        One back-solve a wavelength, on the factorisation of the last ``vjp`` or ``hvp`` at this density where it is
+        still kept. From the first product on, a process keeps up to ``$FDFD_FACTORS_MB`` (128) megabytes of them.
+        """
+        density = self._density(design, level)
+        return hessian_product(self, density, level, cotangents, check_direction(direction, self.design_shape))
 
     @one_blas_thread()
     def fields(self, design: Array, level: int) -> Fields:
@@ -240,6 +268,17 @@ class PortDevice:
             ports=tuple(replace(port, distance_um=1.5 * port.distance_um) for port in self.ports),
         )
 
+    def surroundings(self, margin_px: int = 1) -> Array:
+        """What lies around the design, as densities ``(nx + 2 margin_px) x (ny + 2 margin_px)`` on its pixels.
+
+        Permittivities at the first wavelength, as shares of the way from density 0 to density 1, clipped to [0, 1].
+        """
+        scene = self.scene(0)
+        x, y = (Axis(pixels + 2 * margin_px, self.pixel_um) for pixels in self.design_shape)
+        low, high = scene.permittivity
+        share = np.real((paint(Grid(x, y), scene.background, scene.shapes) - low) / (high - low))
+        return np.clip(share, 0.0, 1.0)
+
     def scene(self, level: int, i: int = 0) -> Scene:
         """The device on the mesh of a level at its wavelength number ``i``."""
         wavelength = self.wavelength_um[i] + self.wavelength_shift_um
@@ -277,10 +316,13 @@ class PortDevice:
         """From ``ports x sources x wavelengths``."""
         if not np.isfinite(s).all():
             raise SimulationError("Expected finite scattering parameters. Got NaN or infinity.")
+        return self._named(s, np.abs(s) ** 2)
+
+    def _named(self, s: Complex, power: Real) -> dict[str, Array]:
+        """The response's quantities from those of all ports and sources."""
         if not isinstance(self.source, str):
-            return {"s": s, "power": np.abs(s) ** 2}
-        s = np.ascontiguousarray(s[:, 0])
-        power, own = np.abs(s) ** 2, self._sources[0]
+            return {"s": s, "power": power}
+        s, power, own = np.ascontiguousarray(s[:, 0]), power[:, 0], self._sources[0]
         return {"s": s, "transmission": np.delete(power, own, axis=0), "reflection": power[own]}
 
     def _seed(self, cotangents: dict[str, Array], response: Response) -> Complex:

@@ -105,10 +105,32 @@ class FaceMap:
         harmonic = 1 / mean
         return self.outer @ harmonic, harmonic
 
+    def change(
+        self, design: Real | Complex, harmonic: Real | Complex, direction: Real | Complex
+    ) -> tuple[Real | Complex, Real | Complex]:
+        """Derivatives of :meth:`permittivity` and of H along a direction of the design."""
+        d_harmonic = harmonic**2 * (self.column @ (self.inner @ (direction / design**2).T).T)
+        return self.outer @ d_harmonic, d_harmonic
+
     def pull_back(self, design: Real | Complex, harmonic: Real | Complex, derivative: Complex) -> Complex:
         """dL/d(eps of the pixels) from dL/d(eps on the faces), for dL = sum(derivative * d eps)."""
         mean = self.column.T @ (-(harmonic**2) * (self.outer.T @ derivative))
         return -(self.inner.T @ mean.T).T / design**2
+
+    def pull_back_change(
+        self,
+        design: Real | Complex,
+        harmonic: Real | Complex,
+        derivative: Complex,
+        direction: Real | Complex,
+        d_harmonic: Real | Complex,
+        d_derivative: Complex,
+    ) -> Complex:
+        """Derivative of :meth:`pull_back` along a direction of the design, in which H and ``derivative`` change too."""
+        on_columns = self.outer.T @ derivative
+        mean = self.column.T @ (-(harmonic**2) * on_columns)
+        d_mean = self.column.T @ (-2 * harmonic * d_harmonic * on_columns - harmonic**2 * (self.outer.T @ d_derivative))
+        return (2 * (self.inner.T @ mean.T).T * direction / design - (self.inner.T @ d_mean.T).T) / design**2
 
 
 def face_map(

@@ -132,6 +132,19 @@ class DesignMap:
         design = self._design(density)
         return np.real((high - low) * self._core.pull_back(design, d_diagonal, d_east, d_north))
 
+    def change(self, density: Real, direction: Real) -> Values:
+        """Derivative of :meth:`values` along a direction of ``pixels`` shape, linear in it."""
+        low, high = self.permittivity
+        return self._core.change(self._design(density), (high - low) * direction)
+
+    def pull_back_change(
+        self, density: Real, direction: Real, d_diagonal: Complex, d_east: Complex, d_north: Complex
+    ) -> Real:
+        """Derivative of :meth:`pull_back` along a direction of the density, the three arrays held; 0 for Ez."""
+        low, high = self.permittivity
+        design, along = self._design(density), (high - low) * direction
+        return np.real((high - low) * self._core.pull_back_change(design, along, d_diagonal, d_east, d_north))
+
     def _design(self, density: Real) -> Real | Complex:
         """Permittivity of the pixels."""
         if np.shape(density) != self.pixels:

@@ -88,9 +88,21 @@ class Scene:
         return paint(self.grid, self.background, (*self.shapes, empty)) + (high - low) * (x @ density @ y.T)
 
     def port_vectors(self) -> list[PortVector]:
-        """The ports on this mesh."""
+        """The ports on this mesh.
+
+        Raises:
+            ValueError: where there is no straight guide that carries the mode, or the design changes a port's cells.
+        """
         half = (self.size_um[0] / 2, self.size_um[1] / 2)
-        return [stencil_port(port, self.ports, self.grid, self.media.static, half) for port in self.ports]
+        vectors = [stencil_port(port, self.ports, self.grid, self.media.static, half) for port in self.ports]
+        i0, i1, j0, j1 = self.media.window
+        for port, vector in zip(self.ports, vectors, strict=True):
+            if vector.w[i0:i1, j0:j1].any():
+                raise ValueError(
+                    f"Expected port {port.name!r} clear of all cells that the design changes. Got a plane "
+                    f"{port.distance_um} um from the design's edge; put it {2 * self.cell_um:g} um, two cells, away."
+                )
+        return vectors
 
     def stencil(self, density: Real) -> Stencil:
         """The operator of the whole domain with a density."""
@@ -98,7 +110,8 @@ class Scene:
         parts = [np.array(part) for part in (static.diagonal, static.east, static.north)]
         for part, values in zip(parts, self.media.values(density), strict=True):
             part[i0:i1, j0:j1] = values
-        return Stencil(*parts, static.phase)
+        diagonal, east, north = parts
+        return Stencil(diagonal, east, north, static.phase)
 
     def everywhere(self, density: Real, loads: Complex) -> Complex:
         """The field on the whole grid for loads, both ``nx ny x k``."""
@@ -145,6 +158,15 @@ class ReducedSystem:
         """Derivative by the density of Re sum(r^T M^-1 b) over columns, from ``n x k`` a = M^-T r and f = M^-1 b."""
         d = self.region.derivative(adjoint, field)
         return self.media.pull_back(density, d.diagonal, d.east, d.north)
+
+    def change(self, density: Real, direction: Real) -> Stencil:
+        """Derivative of the region's operator along a direction of the density."""
+        return self.region.stencil(Coefficients(*self.media.change(density, direction)))
+
+    def pull_back_change(self, density: Real, direction: Real, adjoint: Complex, field: Complex) -> Real:
+        """Derivative of :meth:`pull_back` along a direction of the density, both fields held."""
+        d = self.region.derivative(adjoint, field)
+        return self.media.pull_back_change(density, direction, d.diagonal, d.east, d.north)
 
 
 _systems: OrderedDict[Scene, ReducedSystem] = OrderedDict()

@@ -45,6 +45,17 @@ class EzWindow:
         """dL/d(eps of the pixels) for dL = sum(d * dA) over the three arrays."""
         return self.x.T @ (self.mass * d_diagonal) @ self.y
 
+    def change(self, design: Real | Complex, direction: Real | Complex) -> Values:
+        """Derivative of :meth:`values` along a direction of the pixels' permittivity."""
+        nothing = np.zeros(self.mass.shape)
+        return self.mass * (self.x @ direction @ self.y.T), nothing, nothing
+
+    def pull_back_change(
+        self, design: Real | Complex, direction: Real | Complex, d_diagonal: Complex, d_east: Complex, d_north: Complex
+    ) -> Complex:
+        """Derivative of :meth:`pull_back` along a direction: 0, as the values are linear."""
+        return np.zeros_like(direction)
+
 
 @dataclass(frozen=True, eq=False)
 class FaceWindow:
@@ -74,6 +85,22 @@ class FaceWindow:
         permittivity, harmonic = self.media.permittivity(design)
         on_faces = -derivative[self.block] * self.factor / permittivity**2
         return self.media.pull_back(design, harmonic, on_faces)
+
+    def change(self, design: Real | Complex, direction: Real | Complex) -> Real | Complex:
+        """Derivative of :meth:`weights` along a direction of the pixels' permittivity."""
+        permittivity, harmonic = self.media.permittivity(design)
+        inside = -self.factor / permittivity**2 * self.media.change(design, harmonic, direction)[0]
+        weights = np.zeros(self.static.shape, dtype=np.result_type(self.static, inside))
+        weights[self.block] = inside
+        return weights
+
+    def pull_back_change(self, design: Real | Complex, direction: Real | Complex, derivative: Complex) -> Complex:
+        """Derivative of :meth:`pull_back` along a direction of the pixels' permittivity."""
+        permittivity, harmonic = self.media.permittivity(design)
+        d_permittivity, d_harmonic = self.media.change(design, harmonic, direction)
+        on_faces = -derivative[self.block] * self.factor / permittivity**2
+        d_on_faces = -2 * on_faces * d_permittivity / permittivity
+        return self.media.pull_back_change(design, harmonic, on_faces, direction, d_harmonic, d_on_faces)
 
 
 def face_window(
@@ -107,20 +134,39 @@ class HzWindow:
 
     def values(self, design: Real | Complex) -> Values:
         """(diagonal, east, north) for the permittivity of the pixels."""
-        x, y = self.x_faces.weights(design), self.y_faces.weights(design.T).T
-        stencil = assemble(x, y, self.mass, (None if self.ends[0] else 0.0, None if self.ends[1] else 0.0))
-        return stencil.diagonal, stencil.east, stencil.north
+        return self._assembled(self.x_faces.weights(design), self.y_faces.weights(design.T).T, self.mass)
 
     def pull_back(self, design: Real | Complex, d_diagonal: Complex, d_east: Complex, d_north: Complex) -> Complex:
         """dL/d(eps of the pixels) for dL = sum(d * dA) over the three arrays."""
+        x, y = self._to_weights(d_diagonal, d_east, d_north)
+        return self.x_faces.pull_back(design, x) + self.y_faces.pull_back(design.T, y).T
 
-        def to_weights(d_coupling: Complex, d_diagonal: Complex, end: bool) -> Complex:
+    def change(self, design: Real | Complex, direction: Real | Complex) -> Values:
+        """Derivative of :meth:`values` along a direction of the pixels' permittivity."""
+        x, y = self.x_faces.change(design, direction), self.y_faces.change(design.T, direction.T).T
+        return self._assembled(x, y, np.zeros(self.mass.shape))
+
+    def pull_back_change(
+        self, design: Real | Complex, direction: Real | Complex, d_diagonal: Complex, d_east: Complex, d_north: Complex
+    ) -> Complex:
+        """Derivative of :meth:`pull_back` along a direction of the pixels' permittivity."""
+        x, y = self._to_weights(d_diagonal, d_east, d_north)
+        along_x = self.x_faces.pull_back_change(design, direction, x)
+        return along_x + self.y_faces.pull_back_change(design.T, direction.T, y).T
+
+    def _assembled(self, x: Real | Complex, y: Real | Complex, mass: Real | Complex) -> Values:
+        """From weights of the faces, which this is linear in, and the mass."""
+        stencil = assemble(x, y, mass, (None if self.ends[0] else 0.0, None if self.ends[1] else 0.0))
+        return stencil.diagonal, stencil.east, stencil.north
+
+    def _to_weights(self, d_diagonal: Complex, d_east: Complex, d_north: Complex) -> tuple[Complex, Complex]:
+        """dL/d(weights) of the faces along x, and of those along y with x and y exchanged."""
+
+        def one(d_coupling: Complex, d_diagonal: Complex, end: bool) -> Complex:
             d = np.concatenate([np.zeros_like(d_diagonal[:1]), d_coupling - d_diagonal])
             d[:-1] -= d_diagonal
             if end:
                 d[-1] = -d_diagonal[-1]
             return d
 
-        x = to_weights(d_east, d_diagonal, self.ends[0])
-        y = to_weights(d_north.T, d_diagonal.T, self.ends[1])
-        return self.x_faces.pull_back(design, x) + self.y_faces.pull_back(design.T, y).T
+        return one(d_east, d_diagonal, self.ends[0]), one(d_north.T, d_diagonal.T, self.ends[1])
