@@ -8,7 +8,7 @@ teeth, so every design is binary and nothing is narrower than 100 nm.
 import numpy as np
 
 from invdesign import Budget, Problem, Target, adjoint, drawn
-from invdesign.shapes import Grating, ShapeSpace
+from invdesign.spaces.shapes import Grating, ShapeSpace
 from physics.base import Array
 from physics.devices import grating_coupler, uniform_grating
 

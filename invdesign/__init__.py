@@ -9,7 +9,8 @@ from invdesign.problem import Problem, Scenario
 from invdesign.records import Candidate, Record
 from invdesign.result import Result
 from invdesign.run import Strategy, run
-from invdesign.space import DensitySpace, DesignSpace
+from invdesign.spaces import Border, Connected, DensitySpace, DesignSpace, LevelSetSpace, MinimumFeature, ShapeSpace
+from invdesign.spaces.corners import fabrication_corners
 from invdesign.store import Store, StoreError
 from invdesign.strategies import Adjoint, Drawn, Hybrid, Newton, Random, Surrogate, low_fidelity
 from invdesign.targets import CustomTarget, Target
@@ -29,24 +30,30 @@ except PackageNotFoundError:
     __version__ = "0+unknown"
 
 __all__ = [
+    "Border",
     "Budget",
     "Candidate",
+    "Connected",
     "CustomTarget",
     "DensitySpace",
     "DesignSpace",
     "Evaluator",
     "InProcess",
+    "LevelSetSpace",
+    "MinimumFeature",
     "Problem",
     "Processes",
     "Record",
     "Result",
     "Scenario",
+    "ShapeSpace",
     "Store",
     "StoreError",
     "Strategy",
     "Target",
     "adjoint",
     "drawn",
+    "fabrication_corners",
     "fixed",
     "hybrid",
     "low_fidelity",

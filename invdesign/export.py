@@ -12,7 +12,7 @@ import gdstk
 import numpy as np
 from numpy.typing import NDArray
 
-from invdesign.contours import contour_polygons
+from invdesign.spaces.contours import contour_polygons
 from physics.base import Array
 
 Outline = Literal["pixels", "contour"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from invdesign.export import Outline, design_cell, save_cell
-from invdesign.scan import scan_polygon
+from invdesign.spaces.scan import scan_polygon
 from physics.base import Array
 
 # Layer and data type on which gdsfactory and KLayout's photonic libraries look for ports.

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invdesign.constraints import Constraint, penalty
-from invdesign.space import DesignSpace
+from invdesign.spaces.constraints import Constraint, penalty
+from invdesign.spaces.space import DesignSpace
 from invdesign.targets import AnyTarget
 from physics.base import Array, Fidelity, HasParameters, Response, Simulator, check_design
 
@@ -113,8 +113,8 @@ class Problem:
         targets: what the response should be, see `Target`.
         scenarios: corners beside the nominal case.
         combine: "worst" (smooth maximum) or "mean" of the corners' losses; the distance is always the worst one.
-        constraints: what the nominal structure must be, see `invdesign.constraints`; they press on every descent by
-            `penalty`, and do not count for the distance.
+        constraints: what the nominal structure must be, see `invdesign.spaces.constraints`; they press on every
+            descent by `penalty`, and do not count for the distance.
 
     Raises:
         ValueError: where shapes, quantities, coordinates or parameters do not fit together.

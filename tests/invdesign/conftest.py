@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from invdesign.problem import Problem
-from invdesign.space import DensitySpace
+from invdesign.spaces.space import DensitySpace
 from invdesign.targets import Target
 from tests.invdesign.toy import Toy
 

@@ -12,7 +12,7 @@ from invdesign.problem import Problem, Scenario
 from invdesign.records import Note
 from invdesign.result import Result
 from invdesign.run import run
-from invdesign.space import DensitySpace
+from invdesign.spaces.space import DensitySpace
 from invdesign.strategies import Adjoint, Drawn, Random
 from invdesign.targets import Target
 from physics.base import Array, Fields

@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from invdesign.border import Border
-from invdesign.connectivity import enclosed_voids, floating_parts, overheating, temperature, warmest_connected
-from invdesign.constraints import Connected, penalty
-from invdesign.density import conic_filter
-from invdesign.space import DensitySpace
+from invdesign.spaces.border import Border
+from invdesign.spaces.connectivity import enclosed_voids, floating_parts, overheating, temperature, warmest_connected
+from invdesign.spaces.constraints import Connected, penalty
+from invdesign.spaces.density import conic_filter
+from invdesign.spaces.space import DensitySpace
 from tests.invdesign.taylor import taylor_rates
 
 CLOSED = Border("void", "void", "void", "void")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from invdesign.border import Border, Mask, inverted, surround
-from invdesign.density import conic_filter, conic_kernel, tanh_projection
-from invdesign.projection import SMOOTHING_PX, fill_factor, smoothed_projection
+from invdesign.spaces.border import Border, Mask, inverted, surround
+from invdesign.spaces.density import conic_filter, conic_kernel, tanh_projection
+from invdesign.spaces.projection import SMOOTHING_PX, fill_factor, smoothed_projection
 from tests.invdesign.taylor import taylor_rates
 
 GUIDED = Border(left=((4, "void"), (5, "solid"), (3, "void")), right="void", bottom="solid", top="void")

@@ -11,14 +11,14 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from invdesign.border import Border, surround
-from invdesign.constraints import MinimumFeature, penalty
-from invdesign.corners import fabrication_corners
-from invdesign.density import SYMMETRIES, conic_filter, conic_kernel
 from invdesign.export import feature_sizes
-from invdesign.lengthscale import edge_shift_threshold, eroded_threshold, threshold_edge_shift
-from invdesign.repair import disc, repair
-from invdesign.space import DensitySpace, LengthScaleWarning
+from invdesign.spaces.border import Border, surround
+from invdesign.spaces.constraints import MinimumFeature, penalty
+from invdesign.spaces.corners import fabrication_corners
+from invdesign.spaces.density import SYMMETRIES, conic_filter, conic_kernel
+from invdesign.spaces.lengthscale import edge_shift_threshold, eroded_threshold, threshold_edge_shift
+from invdesign.spaces.repair import disc, repair
+from invdesign.spaces.space import DensitySpace, LengthScaleWarning
 from tests.invdesign.taylor import taylor_rates
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from invdesign.arrays import content_key
-from invdesign.density import SYMMETRIES
-from invdesign.distance import signed_distance
-from invdesign.levelset import LevelSetSpace
-from invdesign.rasterize import half_plane_fraction
+from invdesign.spaces.density import SYMMETRIES
+from invdesign.spaces.distance import signed_distance
+from invdesign.spaces.levelset import LevelSetSpace
+from invdesign.spaces.rasterize import half_plane_fraction
 from physics.base import Array
 from physics.devices import waveguide_bend
 from physics.devices.library import quarter_ring

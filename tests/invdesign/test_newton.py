@@ -13,7 +13,6 @@ import torch
 from scipy.optimize import Bounds, minimize
 
 from invdesign.budget import Budget, Meter
-from invdesign.constraints import Connected, MinimumFeature
 from invdesign.curvature import Curvature, CurvedLoss
 from invdesign.evaluator import Evaluator
 from invdesign.executors import InProcess, Processes
@@ -21,7 +20,8 @@ from invdesign.ledger import Ledger
 from invdesign.points import evaluate_points
 from invdesign.problem import Problem, Scenario
 from invdesign.run import run
-from invdesign.space import DensitySpace
+from invdesign.spaces.constraints import Connected, MinimumFeature
+from invdesign.spaces.space import DensitySpace
 from invdesign.store import Store
 from invdesign.strategies import Adjoint, Newton
 from invdesign.strategies.box_steps import box_step

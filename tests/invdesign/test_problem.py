@@ -9,13 +9,13 @@ import torch
 from invdesign import adjoint, run
 from invdesign.arrays import content_key
 from invdesign.budget import Budget, Meter
-from invdesign.constraints import Connected, MinimumFeature
 from invdesign.evaluator import Evaluator
 from invdesign.executors import InProcess
 from invdesign.ledger import Ledger
 from invdesign.points import at_sharpness, evaluate_points
 from invdesign.problem import Problem, Scenario
-from invdesign.space import DensitySpace
+from invdesign.spaces.constraints import Connected, MinimumFeature
+from invdesign.spaces.space import DensitySpace
 from invdesign.store import Store
 from invdesign.targets import Target
 from physics.base import Array, Cotangents, Fidelity, Quantity, Response, resolve_cotangents

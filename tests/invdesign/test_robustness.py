@@ -17,7 +17,7 @@ from invdesign.evaluator import Evaluator
 from invdesign.points import verify
 from invdesign.problem import Problem, Scenario
 from invdesign.run import run
-from invdesign.space import DensitySpace
+from invdesign.spaces.space import DensitySpace
 from invdesign.store import Store
 from invdesign.strategies import Adjoint, Random, Surrogate
 from invdesign.targets import CustomTarget, Target, TensorResponse

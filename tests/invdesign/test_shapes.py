@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from invdesign.arrays import content_key
-from invdesign.density import SYMMETRIES
-from invdesign.rasterize import interval_fraction, polygon_fraction
-from invdesign.scan import scan_polygon
-from invdesign.shapes import Ellipse, Grating, Polygon, Shape, ShapeSpace
+from invdesign.spaces.density import SYMMETRIES
+from invdesign.spaces.rasterize import interval_fraction, polygon_fraction
+from invdesign.spaces.scan import scan_polygon
+from invdesign.spaces.shapes import Ellipse, Grating, Polygon, Shape, ShapeSpace
 from physics.base import Array
 from physics.devices import waveguide_bend
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from invdesign.arrays import content_key
-from invdesign.border import Border
-from invdesign.density import SYMMETRIES, conic_filter, conic_kernel, images, symmetrize, tanh_projection
-from invdesign.space import DensitySpace
+from invdesign.spaces.border import Border
+from invdesign.spaces.density import SYMMETRIES, conic_filter, conic_kernel, images, symmetrize, tanh_projection
+from invdesign.spaces.space import DensitySpace
 from tests.invdesign.taylor import taylor_rates
 
 

@@ -11,11 +11,11 @@ from scipy.ndimage import label
 from scipy.special import h1vp, hankel1, jv, jvp
 
 from invdesign import Adjoint, Budget, DensitySpace, Evaluator, Problem, Target, run
-from invdesign.density import SYMMETRIES
-from invdesign.distance import signed_distance
-from invdesign.levelset import LevelSetSpace
-from invdesign.shapes import Ellipse, ShapeSpace
-from invdesign.topological import disc_factor, field_derivative, nucleate, nucleated, topological_derivative
+from invdesign.spaces.density import SYMMETRIES
+from invdesign.spaces.distance import signed_distance
+from invdesign.spaces.levelset import LevelSetSpace
+from invdesign.spaces.shapes import Ellipse, ShapeSpace
+from invdesign.spaces.topological import disc_factor, field_derivative, nucleate, nucleated, topological_derivative
 from physics.base import Array
 from physics.devices import waveguide_bend
 from physics.devices.library import quarter_ring

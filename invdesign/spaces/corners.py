@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from invdesign.constraints import Filtered
-from invdesign.lengthscale import edge_shift_threshold
 from invdesign.problem import Scenario
-from invdesign.space import DesignSpace
+from invdesign.spaces.constraints import Filtered
+from invdesign.spaces.lengthscale import edge_shift_threshold
+from invdesign.spaces.space import DesignSpace
 
 
 def fabrication_corners(delta_um: float, space: DesignSpace) -> tuple[Scenario, Scenario]:

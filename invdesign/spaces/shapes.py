@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from invdesign.families import Ellipse, Grating, Polygon, Shape, free
-from invdesign.fitting import fit_density
+from invdesign.spaces.families import Ellipse, Grating, Polygon, Shape, free
+from invdesign.spaces.fitting import fit_density
 from physics.base import Array, check_design
 
 __all__ = ["Ellipse", "Grating", "Polygon", "Shape", "ShapeSpace"]

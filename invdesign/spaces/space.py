@@ -12,10 +12,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from invdesign.border import UNKNOWN, Border, Mask, surround
-from invdesign.density import PERIODIC, SQUARE_ONLY, SYMMETRIES, conic_filter, symmetrize, tanh_projection
-from invdesign.projection import smoothed_projection
-from invdesign.repair import Repaired, repair
+from invdesign.spaces.border import UNKNOWN, Border, Mask, surround
+from invdesign.spaces.density import PERIODIC, SQUARE_ONLY, SYMMETRIES, conic_filter, symmetrize, tanh_projection
+from invdesign.spaces.projection import smoothed_projection
+from invdesign.spaces.repair import Repaired, repair
 from physics.base import Array, check_design
 
 # A margin far above rounding keeps mirror images of a pixel on the same side of a threshold.

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdesign.density import SYMMETRIES
-from invdesign.fitting import fit_density
-from invdesign.levelset import SHARP, LevelSetSpace
+from invdesign.spaces.density import SYMMETRIES
+from invdesign.spaces.fitting import fit_density
+from invdesign.spaces.levelset import SHARP, LevelSetSpace
 from physics.base import Array
 
 # A new disc may bend phi more than the fit of a whole structure does.

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from invdesign.density import PERIODIC, SQUARE_ONLY, SYMMETRIES, symmetrize
-from invdesign.distance import signed_distance
-from invdesign.fitting import fit_density
-from invdesign.rasterize import FLAT, half_plane_fraction
+from invdesign.spaces.density import PERIODIC, SQUARE_ONLY, SYMMETRIES, symmetrize
+from invdesign.spaces.distance import signed_distance
+from invdesign.spaces.fitting import fit_density
+from invdesign.spaces.rasterize import FLAT, half_plane_fraction
 from physics.base import Array, check_design
 
 # Sharpness from which on a boundary is as thin as the pixels allow.
@@ -33,7 +33,7 @@ class LevelSetSpace:
     side. Parameters in [0, 1] are its coefficients: `depth_um * (2 theta - 1)`, meant as distances from the boundary.
     A pixel's density is the area fraction of {phi > 0} in it (`half_plane_fraction`), so only pixels which the
     boundary crosses are grey, and the chain rule through `decode` is the shape derivative: only the boundary moves.
-    Material appears away from the boundary by `invdesign.topological.nucleate` alone.
+    Material appears away from the boundary by `invdesign.spaces.topological.nucleate` alone.
 
     Args:
         shape: `(nx, ny)` pixels, as in `simulator.design_shape`.

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdesign.density import symmetrize
-from invdesign.discs import best_sites, decoded, level_set, with_discs
-from invdesign.distance import signed_distance
 from invdesign.evaluator import Evaluator
-from invdesign.levelset import LevelSetSpace
 from invdesign.points import evaluate_points
 from invdesign.problem import Problem
+from invdesign.spaces.density import symmetrize
+from invdesign.spaces.discs import best_sites, decoded, level_set, with_discs
+from invdesign.spaces.distance import signed_distance
+from invdesign.spaces.levelset import LevelSetSpace
 from physics.base import Array
 
 Polarization = Literal["Ez", "Hz"]

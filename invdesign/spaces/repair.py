@@ -15,8 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from invdesign.border import UNKNOWN, Border, surround
-from invdesign.density import images
+from invdesign.spaces.border import UNKNOWN, Border, surround
+from invdesign.spaces.density import images
 
 Pixels = NDArray[np.bool_]
 Way = Literal["either", "add", "remove"]
@@ -67,7 +67,7 @@ def repair(
         border: what lies outside; where it is unknown edge pixels go on outwards.
         periodic: along x and y, whether the pattern is one period.
         fixed: pixels that may not change; a violation among these alone is left and not counted.
-        symmetries: of the pattern, to be kept, see `invdesign.density.SYMMETRIES`.
+        symmetries: of the pattern, to be kept, see `invdesign.spaces.density.SYMMETRIES`.
     """
     case = _Case(
         np.asarray(pattern, dtype=bool),

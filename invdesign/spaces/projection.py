@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from invdesign.density import tanh_projection
+from invdesign.spaces.density import tanh_projection
 
 # Radius of the smoothing kernel in pixels, as published: a little more than half, so that no edge slips between.
 SMOOTHING_PX = 0.55

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 if TYPE_CHECKING:
-    from invdesign.space import DesignSpace
+    from invdesign.spaces.space import DesignSpace
     from physics.base import Array
 
 Vector = NDArray[np.float64]

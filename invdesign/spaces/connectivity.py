@@ -16,7 +16,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from invdesign.border import UNKNOWN, Border, inverted, surround
+from invdesign.spaces.border import UNKNOWN, Border, inverted, surround
 from physics.base import Array
 
 # Exponent by which grey conducts worse than it heats: a bridge of grey, gone after thresholding, must not count.

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from invdesign.rasterize import half_plane_fraction, interval_fraction, polygon_fraction
+from invdesign.spaces.rasterize import half_plane_fraction, interval_fraction, polygon_fraction
 
 # A fixed value, or (lowest, highest) of a parameter.
 Bounded = float | tuple[float, float]

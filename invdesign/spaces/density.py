@@ -10,7 +10,7 @@ import scipy.fft
 import torch
 from torch import Tensor
 
-from invdesign.border import UNKNOWN, Border, surround
+from invdesign.spaces.border import UNKNOWN, Border, surround
 
 # Each symmetry is the set of images of an array under its group, other than the array itself; arrays are [x, y].
 SYMMETRIES: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {

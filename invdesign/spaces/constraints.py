@@ -10,12 +10,12 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from invdesign.border import UNKNOWN, Border, inverted
-from invdesign.connectivity import overheating
-from invdesign.density import conic_filter
-from invdesign.lengthscale import eroded_threshold
-from invdesign.projection import slopes
-from invdesign.space import DesignSpace
+from invdesign.spaces.border import UNKNOWN, Border, inverted
+from invdesign.spaces.connectivity import overheating
+from invdesign.spaces.density import conic_filter
+from invdesign.spaces.lengthscale import eroded_threshold
+from invdesign.spaces.projection import slopes
+from invdesign.spaces.space import DesignSpace
 
 # The sharpness at which a penalty has half of its full weight.
 HALF_WEIGHT_BETA = 32.0
@@ -130,7 +130,7 @@ class Connected:
 
     Values are decades of temperature above that of well connected structure. A floating pixel reads about 1, and so
     does grey that joins it less than well; narrow and tortuous structure may read some tenths. It presses and does not
-    prove: what holds of a binarised design `invdesign.connectivity.floating_parts` says.
+    prove: what holds of a binarised design `invdesign.spaces.connectivity.floating_parts` says.
 
     Args:
         solid: whether no solid may float.
