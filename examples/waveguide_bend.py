@@ -4,14 +4,33 @@ Run it with `invdesign run examples/waveguide_bend.py --out runs/bend`. Every st
 counted: solves, training, architecture search, verification. The quarter ring is what a person would draw.
 """
 
-from invdesign import Budget, DensitySpace, Problem, Target, adjoint, drawn, hybrid, low_fidelity, search, surrogate
+from invdesign import (
+    Border,
+    Budget,
+    DensitySpace,
+    Problem,
+    Target,
+    adjoint,
+    drawn,
+    hybrid,
+    low_fidelity,
+    search,
+    surrogate,
+)
 from physics.devices import quarter_ring, waveguide_bend
 from surrogates import TrainingConfig
 
 simulator = waveguide_bend(wavelength_um=(1.53, 1.55, 1.57), design_um=1.6, width_um=0.4)
 
 problem = Problem(
-    space=DensitySpace(simulator.design_shape, symmetry="diagonal", filter_radius_um=0.08, projection="tanh"),
+    space=DensitySpace(
+        simulator.design_shape,
+        symmetry="diagonal",
+        filter_radius_um=0.08,
+        border=Border.of(simulator),  # the guides where they meet the design, cladding elsewhere
+        minimum_width_um=0.06,
+        minimum_spacing_um=0.06,
+    ),
     simulator=simulator,
     targets=[Target("transmission", at={"port": "out"}, lower=0.97)],
 )
