@@ -26,8 +26,8 @@ from examples import cloak as example
 from invdesign import Budget, Problem, Result, adjoint, low_fidelity, run
 from invdesign.export import feature_sizes
 from physics.base import Array
-from physics.devices.open_library import cloak
-from physics.devices.scattering import ScatteringDevice
+from physics.devices.open.library import cloak
+from physics.devices.open.scattering import ScatteringDevice
 
 WIDTH = "scattering_width_um"
 

@@ -27,8 +27,8 @@ from invdesign import Budget, Result, adjoint, low_fidelity, run
 from invdesign.export import feature_sizes
 from invdesign.spaces.connectivity import floating_parts
 from physics.base import Array
-from physics.devices.open_library import enhancement, ray_limit, single_pass
-from physics.devices.periodic import PeriodicDevice
+from physics.devices.open.library import enhancement, ray_limit, single_pass
+from physics.devices.open.periodic import PeriodicDevice
 
 INDEX = 3.5
 

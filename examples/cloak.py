@@ -8,7 +8,7 @@ goal is in dB: 10 dB is a tenth.
 import numpy as np
 
 from invdesign import Budget, DensitySpace, Problem, Target, adjoint, drawn, low_fidelity
-from physics.devices.open_library import cloak, cloak_void
+from physics.devices.open.library import cloak, cloak_void
 
 simulator = cloak(wavelength_um=(1.50, 1.525, 1.55, 1.575, 1.60))
 

@@ -10,7 +10,7 @@ import numpy as np
 from invdesign import Budget, DensitySpace, Problem, Target, adjoint, drawn, low_fidelity
 from invdesign.spaces.border import Border
 from invdesign.spaces.constraints import Connected
-from physics.devices.open_library import solar_texture
+from physics.devices.open.library import solar_texture
 
 simulator = solar_texture()
 

@@ -69,7 +69,7 @@ class Fields:
     Args:
         x_um, y_um: cell centres, ``nx`` and ``ny`` long.
         wavelength_um: ``n`` wavelengths.
-        permittivity: ``nx x ny``.
+        permittivity: ``nx x ny``, its real part.
         values: name of a field component -> ``n x nx x ny`` complex array.
     """
 

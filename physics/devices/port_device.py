@@ -240,7 +240,7 @@ class PortDevice:
             scene.grid.x.centres_um,
             scene.grid.y.centres_um,
             np.asarray(self.wavelength_um),
-            scene.permittivity_of(density),
+            np.real(scene.permittivity_of(density)),
             {name: values[..., k] for k, name in enumerate(names)},
         )
 

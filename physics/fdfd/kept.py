@@ -21,8 +21,8 @@ from physics.fdfd.stencil import Stencil
 FOLDER_VARIABLE = "FDFD_CACHE_DIR"
 LIMIT_VARIABLE = "FDFD_CACHE_DIR_MB"
 LIMIT_MB = 4000.0
-VERSION = b"region-1"
-CONTENT = ("wraps", "exterior", "sources", "constant")
+VERSION = b"region-2"
+CONTENT = ("wraps", "exterior", "sources", "receivers", "constant")
 OURS = re.compile(r"[0-9a-f]{40}(\.region|\.\d+\.\d+\.part)")
 SEAL_BYTES = hashlib.blake2b().digest_size
 
@@ -41,21 +41,23 @@ def folder() -> Path | None:
         return None
 
 
-def kept(build: Callable[[], Region], stencil: Stencil, window: Window, loads: Complex) -> Region:
+def kept(
+    build: Callable[[], Region], stencil: Stencil, window: Window, sources: Complex, receivers: Complex | None = None
+) -> Region:
     """A region from disk, else built and kept.
 
-    The key is the content of stencil, window and loads, hence of wavelength, polarisation, Bloch vector, absorbing
+    The key is the content of stencil, window and vectors, hence of wavelength, polarisation, Bloch vector, absorbing
     layers, grid, geometry and temperature. A file that cannot be read is computed again; where none can be written, a
     warning says so and the work goes on.
 
     Args:
         build: condenses; called where nothing is kept.
-        stencil, window, loads: what it condenses.
+        stencil, window, sources, receivers: what it condenses.
     """
     place = folder()
     if place is None:
         return build()
-    path = place / f"{_key(stencil, window, loads)}.region"
+    path = place / f"{_key(stencil, window, sources, receivers)}.region"
     region = _read(path, window, stencil.phase)
     if region is None:
         region = build()
@@ -63,9 +65,10 @@ def kept(build: Callable[[], Region], stencil: Stencil, window: Window, loads: C
     return region
 
 
-def _key(stencil: Stencil, window: Window, loads: Complex) -> str:
+def _key(stencil: Stencil, window: Window, sources: Complex, receivers: Complex | None) -> str:
     digest = hashlib.blake2b(VERSION, digest_size=20)
-    for array in (stencil.diagonal, stencil.east, stencil.north, loads, np.array(stencil.phase), np.array(window)):
+    parts = [stencil.diagonal, stencil.east, stencil.north, sources, np.array(stencil.phase), np.array(window)]
+    for array in parts if receivers is None else [*parts, receivers]:
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -88,13 +91,18 @@ def _read(path: Path, window: Window, phase: tuple[float, float]) -> Region | No
     with suppress(OSError):  # in a folder that is for reading only
         path.touch()  # recently used
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        wraps, exterior, sources, constant = (arrays[name] for name in CONTENT)
-    return Region(window, exterior, sources, sources, constant, (bool(wraps[0]), bool(wraps[1])), phase)
+        wraps, exterior, sources, receivers, constant = (arrays[name] for name in CONTENT)
+    if not receivers.size:  # the sources themselves
+        receivers = sources
+    return Region(window, exterior, sources, receivers, constant, (bool(wraps[0]), bool(wraps[1])), phase)
 
 
 def _write(path: Path, region: Region) -> None:
     memory = io.BytesIO()
-    np.savez(memory, **{name: getattr(region, name) for name in CONTENT})
+    arrays = {name: getattr(region, name) for name in CONTENT}
+    if region.receivers is region.sources:
+        arrays["receivers"] = region.receivers[:0]
+    np.savez(memory, **arrays)
     content = memory.getvalue()
     part = path.with_name(f"{path.stem}.{os.getpid()}.{id(region)}.part")
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.cloak import series_width_um
 from examples import cloak as example
 from invdesign import Budget, low_fidelity, run
-from physics.devices.open_library import cloak, cloak_void
+from physics.devices.open.library import cloak, cloak_void
 
 
 def test_a_short_descent_hides_most_of_the_rod() -> None:

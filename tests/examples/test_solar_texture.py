@@ -9,7 +9,7 @@ import numpy as np
 from examples import solar_texture as example
 from invdesign import Budget, low_fidelity, run
 from invdesign.spaces.connectivity import floating_parts
-from physics.devices.open_library import SOLAR_BAND_UM, enhancement, ray_limit, single_pass, solar_texture
+from physics.devices.open.library import SOLAR_BAND_UM, enhancement, ray_limit, single_pass, solar_texture
 from tests.physics.layers import transfer
 
 

@@ -8,9 +8,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from physics.base import Differentiable, HasExamples, HasFields, HasParameters, HasRefinement, HasSetup
-from physics.devices.beams import Beam, beam_vector
-from physics.devices.coupler_library import grating_coupler, uniform_grating
-from physics.devices.grating_coupler import GratingCoupler
+from physics.devices.couplers.beams import Beam, beam_vector
+from physics.devices.couplers.grating_coupler import GratingCoupler
+from physics.devices.couplers.library import grating_coupler, uniform_grating
 from physics.fdfd import Axis, Grid, Pml
 from physics.fdfd.exterior import condense
 from physics.fdfd.materials import SILICA

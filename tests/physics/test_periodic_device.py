@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from physics.base import Differentiable, HasExamples, HasFields, HasParameters, HasRefinement, HasSetup
-from physics.devices.periodic import PeriodicDevice
+from physics.devices.open.periodic import PeriodicDevice
 from physics.fdfd.geometry import Circle, Rectangle
 from physics.fdfd.materials import GOLD, SILICON_ABSORBING
 from physics.testing import check_simulator

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from physics.base import Differentiable, HasExamples, HasFields, HasParameters, HasRefinement, HasSetup
-from physics.devices.scattering import ScatteringDevice
+from physics.devices.open.scattering import ScatteringDevice
 from physics.fdfd.geometry import Circle
 from physics.fdfd.grid import Pml
 from physics.fdfd.materials import SILICON

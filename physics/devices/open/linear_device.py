@@ -24,8 +24,8 @@ from physics.base import (
     check_level,
     resolve_cotangents,
 )
-from physics.devices.absorbed import Absorbed
-from physics.devices.covered_design import CoveredDesign
+from physics.devices.open.absorbed import Absorbed
+from physics.devices.open.covered_design import CoveredDesign
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.grid import Complex, Grid, Real
 from physics.fdfd.lanes import Lanes

@@ -12,9 +12,9 @@ import numpy as np
 from physics.base import Array, Quantity
 from physics.devices.example_densities import smooth_densities
 from physics.devices.identity import content_hash
-from physics.devices.linear_device import Answer, LinearDevice, LinearScene
-from physics.devices.open_checks import check_common, check_lengths, normalise, shifted, whole_number
-from physics.devices.periodic_scene import PeriodicScene
+from physics.devices.open.checks import check_common, check_lengths, normalise, shifted, whole_number
+from physics.devices.open.linear_device import Answer, LinearDevice, LinearScene
+from physics.devices.open.periodic_scene import PeriodicScene
 from physics.fdfd.dispersion import ROOM_K, Medium, number
 from physics.fdfd.geometry import Shape
 from physics.fdfd.grid import Complex, Pml, Real

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from physics.devices.beams import Beam, beam_vector
+from physics.devices.couplers.beams import Beam, beam_vector
 from physics.fdfd.grid import Axis, Grid
 from physics.fdfd.ports import PortVector, stencil_port
 from physics.fdfd.scene import Scene

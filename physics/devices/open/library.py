@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physics.base import Array
-from physics.devices.periodic import PeriodicDevice
-from physics.devices.scattering import ScatteringDevice
+from physics.devices.open.periodic import PeriodicDevice
+from physics.devices.open.scattering import ScatteringDevice
 from physics.fdfd.dispersion import Medium, number
 from physics.fdfd.geometry import Circle
 from physics.fdfd.grid import Pml

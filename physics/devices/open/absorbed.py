@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from physics.devices.covered_design import CoveredDesign
+from physics.devices.open.covered_design import CoveredDesign
 from physics.fdfd.grid import Complex, Real
 from physics.fdfd.region import Coefficients, Region
 from physics.fdfd.stencil import Stencil

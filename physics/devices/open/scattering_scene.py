@@ -9,8 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from physics.devices.covered_design import CoveredDesign, parts_of
-from physics.devices.linear_device import LinearSystem
+from physics.devices.open.covered_design import CoveredDesign, parts_of
+from physics.devices.open.linear_device import LinearSystem
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.exterior import condense
 from physics.fdfd.geometry import Rectangle, Shape, area_weights, paint

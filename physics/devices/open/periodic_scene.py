@@ -9,12 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
-from physics.devices.covered_design import CoveredDesign, parts_of
-from physics.devices.linear_device import LinearSystem
+from physics.devices.open.covered_design import CoveredDesign, parts_of
+from physics.devices.open.linear_device import LinearSystem
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.exterior import condense
 from physics.fdfd.geometry import Rectangle, Shape, area_weights, paint
 from physics.fdfd.grid import Axis, Complex, Grid, Pml, Real
+from physics.fdfd.kept import kept
 from physics.fdfd.media import DesignMap
 from physics.fdfd.orders import FloquetOrder, floquet_orders
 
@@ -116,7 +117,8 @@ class PeriodicScene:
                     receivers[:, place] = turn * side[m].extraction.ravel()
                     own[place] = turn * side[m].own if half == 0 and m == 0 else 0.0
         with one_blas_thread():
-            region = condense(self.design.media.static, self.design.window, self.loads, receivers)
+            stencil, window, loads = self.design.media.static, self.design.window, self.loads
+            region = kept(lambda: condense(stencil, window, loads, receivers), stencil, window, loads, receivers)
         return LinearSystem(self.design, region, own)
 
     def permittivity_of(self, density: Real) -> Real | Complex:

@@ -23,9 +23,9 @@ from physics.base import (
     check_level,
     resolve_cotangents,
 )
-from physics.devices.beams import Beam
-from physics.devices.coupler_checks import check_coupler, normalise_coupler
-from physics.devices.coupler_scene import CouplerScene
+from physics.devices.couplers.beams import Beam
+from physics.devices.couplers.checks import check_coupler, normalise_coupler
+from physics.devices.couplers.scene import CouplerScene
 from physics.devices.identity import content_hash
 from physics.devices.library import GLASS, SILICON
 from physics.fdfd.blas import one_blas_thread

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from physics.base import Array
-from physics.devices.grating_coupler import GratingCoupler
+from physics.devices.couplers.grating_coupler import GratingCoupler
 from physics.fdfd.values import real, reals
 
 

@@ -12,7 +12,7 @@ from physics.fdfd.media import POLARIZATIONS
 from physics.fdfd.values import real, reals, whole
 
 if TYPE_CHECKING:
-    from physics.devices.grating_coupler import GratingCoupler
+    from physics.devices.couplers.grating_coupler import GratingCoupler
 
 LENGTHS = ("length_um", "pixel_um", "waist_um", "core_um", "etch_um", "box_um", "margin_um")
 PLACES = ("angle_deg", "beam_x_um", "beam_height_um", "temperature_k", "wavelength_shift_um")
