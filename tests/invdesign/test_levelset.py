@@ -163,9 +163,10 @@ def test_signed_distance_of_a_disc() -> None:
         signed_distance(np.zeros(4), 0.1)
 
 
-def test_shape_derivative_of_a_bend_by_taylor_rate() -> None:
+@pytest.mark.parametrize(("polarization", "cell_um"), [("Ez", 0.04), ("Hz", 0.04), ("Hz", 0.025)])
+def test_shape_derivative_of_a_bend_by_taylor_rate(polarization: str, cell_um: float) -> None:
     """The solver's gradient by density, chained to the boundary: what is left of a step falls as its square."""
-    device = waveguide_bend(1.55, cells_um=0.04)
+    device = waveguide_bend(1.55, cells_um=cell_um, polarization=polarization)
     space = LevelSetSpace(device.design_shape)
     ring = space.encode(quarter_ring(device))
     rng = np.random.default_rng(0)
