@@ -90,7 +90,8 @@ def measured(result: Result, quick: bool, seed: int) -> tuple[dict[str, Any], di
         }
         spectra |= {f"textured, {polarization}": textured.mean(0), f"flat, {polarization}": flat.mean(0)}
     passes = single_pass(coarse, coarse.thickness_um * depth)
-    sizes = feature_sizes(np.tile(one, (3, 1)), coarse.pixel_um)
+    space = example.problem.space
+    sizes = feature_sizes(one, coarse.pixel_um, border=space.border, periodic=(True, False))
     periodic, border = (True, False), example.problem.space.border
     found |= {
         "designed_for": coarse.polarization,

@@ -10,14 +10,18 @@ from typing import Literal
 
 import gdstk
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from invdesign.spaces.border import UNKNOWN, Border, surround
 from invdesign.spaces.contours import contour_polygons
 from physics.base import Array
 
 Outline = Literal["pixels", "contour"]
 
 THRESHOLD = 0.5
+# Layers and data types are two bytes.
+MOST = 65535
 # A fixed time stamp makes equal designs equal files.
 TIMESTAMP = datetime(2000, 1, 1)
 
@@ -42,20 +46,41 @@ def binary(density: Array) -> NDArray[np.bool_]:
     return np.asarray(array > THRESHOLD)
 
 
-def feature_sizes(density: Array, pixel_um: float) -> FeatureSizes:
+def feature_sizes(
+    density: Array, pixel_um: float, *, border: Border = UNKNOWN, periodic: tuple[bool, bool] = (False, False)
+) -> FeatureSizes:
     """Smallest width and spacing of the binarised density `(nx, ny)`, measured with imageruler, to within a pixel.
 
     The size of a feature is the largest brush with which it can be drawn; single-pixel steps along the edges of large
-    features do not count. What lies beyond the design region is unknown, so a feature cut by its border is taken to
-    go on outside: the border itself never makes a feature small.
+    features do not count. A feature cut by an unknown side is taken to go on outside, but a sliver of it, as the cap of
+    a disc, may count as small: measure a period with `periodic`, not tiled, and a design with known surroundings with
+    its `border`, which is then drawn around it and counts too.
+
+    Args:
+        density: `(nx, ny)`; above 1/2 is solid.
+        pixel_um: edge of a pixel.
+        border: what lies outside, as of a `DensitySpace`.
+        periodic: along x and y, whether the design is one period.
     """
     import imageruler
 
-    solid = binary(density)
+    solid = np.ascontiguousarray(_in_surroundings(binary(density), border, periodic))
     if solid.all() or not solid.any():
         return FeatureSizes(None, None)
-    width, spacing = imageruler.minimum_length_scale(solid)
+    width, spacing = imageruler.minimum_length_scale(solid, periodic=(bool(periodic[0]), bool(periodic[1])))
     return FeatureSizes(float(width * pixel_um), float(spacing * pixel_um))
+
+
+def _in_surroundings(solid: NDArray[np.bool_], border: Border, periodic: tuple[bool, bool]) -> NDArray[np.bool_]:
+    """The pattern with what is known to lie around it, a quarter of its length wide."""
+    border.check((solid.shape[0], solid.shape[1]))
+    margin = max(solid.shape) // 4 + 2
+    framed = surround(torch.from_numpy(solid.astype(np.float64)), margin, border, periodic).numpy() > THRESHOLD
+    cuts = []
+    for wraps, sides in zip(periodic, ((border.left, border.right), (border.bottom, border.top)), strict=True):
+        low, high = (wraps or side == "continue" for side in sides)
+        cuts.append(slice(margin if low else None, -margin if high else None))
+    return np.asarray(framed[tuple(cuts)])
 
 
 def write_gds(
@@ -84,7 +109,8 @@ def write_gds(
             density of area fractions, as a `LevelSetSpace` or `ShapeSpace` decodes.
 
     Raises:
-        ValueError: for a density, a pixel or an outline that makes no sense.
+        ValueError: for a density, a pixel, a layer or an outline that makes no sense.
+        FileNotFoundError: if the file's folder does not exist.
     """
     cell = design_cell(density, pixel_um, origin_um, layer, datatype, outline, name)
     for port, place in (ports or {}).items():
@@ -106,6 +132,7 @@ def design_cell(
         raise ValueError(f"Expected pixel_um > 0. Got {pixel_um}.")
     if outline not in ("pixels", "contour"):
         raise ValueError(f"Expected outline 'pixels' or 'contour'. Got {outline!r}.")
+    check_layer(layer, datatype)
     solid = binary(density)
     cell = gdstk.Cell(name)
     for polygon in _outlines(solid) if outline == "pixels" else contour_polygons(density, THRESHOLD):
@@ -115,8 +142,38 @@ def design_cell(
     return cell
 
 
+def check_layer(layer: int, datatype: int) -> None:
+    """Raises `ValueError` unless both are whole numbers that the format can hold, 0 to 65535."""
+    if not all(isinstance(n, (int, np.integer)) and 0 <= n <= MOST for n in (layer, datatype)):
+        raise ValueError(
+            f"Expected layer and datatype as whole numbers from 0 to {MOST}. Got {layer!r} and {datatype!r}; "
+            "give them apart, layer=1, datatype=0."
+        )
+
+
+def open_layout(path: str | Path) -> gdstk.Library:
+    """A GDSII file's library in micrometres.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it does not read.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"Expected a GDSII file at {path}. There is none.")
+    try:
+        return gdstk.read_gds(str(path), unit=1e-6)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"Expected a GDSII file. {path} does not read: {error}") from error
+
+
 def save_cell(cell: gdstk.Cell, path: str | Path) -> Path:
-    """Writes a cell drawn in micrometres as a GDSII file; gives the path."""
+    """Writes a cell drawn in micrometres as a GDSII file; gives the path.
+
+    Raises:
+        FileNotFoundError: if its folder does not exist.
+    """
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"Expected the folder {Path(path).parent} to exist, to hold a layout. Make it first.")
     # A database unit of 1 nm is what foundries expect; corners off that grid get 1 pm instead of being rounded.
     corners = [np.asarray(polygon.points) * 1000 for polygon in cell.polygons] or [np.zeros((1, 2))]
     on_grid = max(np.abs(points - np.round(points)).max() for points in corners) < 1e-6
@@ -139,11 +196,10 @@ def read_gds(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file has no top-level cell, or a structure outside the design.
+        ValueError: if it is no GDSII, has no top-level cell, or a structure outside the design.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"Expected a GDSII file at {path}. There is none.")
-    library = gdstk.read_gds(str(path), unit=1e-6)
+    check_layer(layer, datatype)
+    library = open_layout(path)
     tops = library.top_level()
     if not tops:
         raise ValueError(f"Expected a GDSII file with a cell. {path} has none.")

@@ -10,7 +10,7 @@ import gdstk
 import numpy as np
 from numpy.typing import NDArray
 
-from invdesign.export import Outline, design_cell, save_cell
+from invdesign.export import Outline, check_layer, design_cell, open_layout, save_cell
 from invdesign.spaces.scan import scan_polygon
 from physics.base import Array
 
@@ -55,13 +55,18 @@ def write_device_gds(
         name: of the cell.
 
     Raises:
-        ValueError: for a device without these attributes, a port of unknown width, or pixels that are not square.
+        ValueError: for a device without these attributes, a design of another shape than the device's, a port of
+            unknown width, pixels that are not square, or a layer that the format does not know.
     """
     size, ports = _read_device(device)
     counts = np.shape(density)
     pixel = size[0] / counts[0] if len(counts) == 2 and counts[0] else 0.0
     if len(counts) != 2 or abs(size[1] - counts[1] * pixel) > 1e-6 * size[1]:
         raise ValueError(f"Expected a density of square pixels on a region of {size} um. Got one of shape {counts}.")
+    wanted = getattr(device, "design_shape", counts)
+    if counts != tuple(wanted):
+        raise ValueError(f"Expected a design of the device's shape {tuple(wanted)}. Got {counts}.")
+    check_layer(*port_layer)
     origin = (-size[0] / 2, -size[1] / 2)
     cell = design_cell(density, pixel, origin, layer, datatype, outline, name)
     for port in ports:
@@ -106,17 +111,13 @@ def density_from_gds(
         ValueError: for a file that is no GDSII, a layer that is empty, structures outside the region, or structures
             that are smaller than a pixel, as they are when a file's unit is not what it says.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"Expected a GDSII file at {path}. There is none.")
     if not pixel_um > 0 or len(shape) != 2 or min(shape) < 1:
         raise ValueError(f"Expected pixel_um > 0 and a shape (nx, ny). Got {pixel_um} and {shape}.")
     if outside not in ("error", "clip"):
         raise ValueError(f"Expected outside 'error' or 'clip'. Got {outside!r}.")
-    try:
-        unit, precision = gdstk.gds_units(str(path))
-        library = gdstk.read_gds(str(path), unit=1e-6)
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"Expected a GDSII file. {path} does not read: {error}") from error
+    check_layer(layer, datatype)
+    library = open_layout(path)
+    unit, precision = gdstk.gds_units(str(path))
     origin = (-pixel_um * shape[0] / 2, -pixel_um * shape[1] / 2) if origin_um is None else origin_um
     corners = [
         (np.asarray(polygon.points) - origin) / pixel_um for polygon in _on_layer(library, path, layer, datatype)

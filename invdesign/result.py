@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from invdesign.budget import Budget
+from invdesign.manufacture import FeatureCheck, feature_checks
 from invdesign.problem import Problem
 from invdesign.records import Candidate, Note, Record
 from physics.base import Array, Response
@@ -88,6 +90,11 @@ class Result:
     def best(self) -> Candidate | None:
         """The verified design nearest to its targets."""
         return min(self.candidates, key=lambda c: c.rank, default=None)
+
+    @cached_property
+    def features(self) -> tuple[FeatureCheck, ...]:
+        """Width and spacing of the best design, as constrained and as measured; empty where there is none."""
+        return () if self.best is None else feature_checks(self.problem, self.best)
 
     def best_within(self, cpu_seconds: float) -> Candidate | None:
         """The best verified design that the run had after so many CPU seconds."""

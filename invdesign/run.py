@@ -188,6 +188,7 @@ def summary(result: Result) -> dict[str, object]:
         "solves": result.costs.solves,
         "reference_solves": result.costs.reference_solves,
         "solves_by_fidelity": dict(result.costs.solves_by_fidelity),
+        "features": [dict(check.summary()) for check in result.features],
         "check": None
         if check is None
         else {

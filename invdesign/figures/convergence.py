@@ -90,6 +90,8 @@ def _scales(panel: Axes, values: Sequence[float], costs: Sequence[float], is_dis
         plain_ticks(panel.yaxis)
         # A decade below the threshold would stand in the way of the zero.
         decades = 10.0 ** np.arange(np.ceil(np.log10(smallest)), np.ceil(np.log10(max(positive))) + 1)
+        if decades[0] > panel.get_ylim()[1]:
+            decades = np.unique([float(f"{value:.2g}") for value in (smallest, max(positive))])
         panel.yaxis.set_major_locator(FixedLocator([0.0, *decades]))
         panel.axhline(0, color=BAND, lw=1.2, ls="--", zorder=2)
         panel.annotate(

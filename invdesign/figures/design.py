@@ -17,6 +17,11 @@ MATERIAL = LinearSegmentedColormap.from_list("material", [VOID, SOLID])
 # Share of the design region's size that is shown around it.
 SURROUND = 0.22
 MOST_FIELDS = 4
+# A permittivity that this share of the cells has is a material, not an average at an edge.
+MATERIAL_SHARE = 0.01
+MOST_MATERIALS = 5
+# Height over width below which a picture is wide.
+WIDE = 0.6
 
 
 @styled
@@ -25,7 +30,9 @@ def design_figure(problem: Problem, design: Array) -> Figure | None:
     if np.ndim(design) != 2:
         return None
     layout = layout_of(problem)
-    figure, (axes,) = new_figure(5.2, 4.8)
+    if 1 in np.shape(design):
+        return _strip(layout, np.asarray(design))
+    figure, (axes,) = new_figure(5.2, _height(4.8, 0.9, _ratio(layout.x_um, layout.y_um)))
     around = SURROUND if layout.ports else 0.0
     _frame(axes, layout, around)
     for low_x, high_x, low_y, high_y in layout.shapes:
@@ -40,6 +47,19 @@ def design_figure(problem: Problem, design: Array) -> Figure | None:
     return figure
 
 
+def _strip(layout: Layout, design: Array) -> Figure:
+    """A design of one row of pixels, stretched until it can be seen."""
+    along_x = design.shape[1] == 1
+    figure, (axes,) = new_figure(8.0, 1.5)
+    low, high = layout.x_um if along_x else layout.y_um
+    axes.imshow(
+        design.reshape(1, -1), extent=(low, high, 0, 1), cmap=MATERIAL, vmin=0, vmax=1, interpolation="nearest",
+        aspect="auto",
+    )  # fmt: skip
+    axes.set(xlabel=f"{'x' if along_x else 'y'} ({layout.unit})", yticks=[])
+    return figure
+
+
 @styled
 def fields_figure(problem: Problem, fields: Fields, component: str | None = None) -> Figure | None:
     """Magnitude of a field component at up to four wavelengths, the structure drawn in outline; None without fields."""
@@ -49,7 +69,6 @@ def fields_figure(problem: Problem, fields: Fields, component: str | None = None
     layout = layout_of(problem)
     count = len(fields.wavelength_um)
     chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_FIELDS)).round().astype(int))
-    figure, panels = new_figure(1.6 + 3.0 * len(chosen), 3.7, 1, len(chosen), images=True)
     values = np.abs(fields.values[component][chosen])
     x, y = np.asarray(fields.x_um), np.asarray(fields.y_um)
     around = SURROUND if layout.ports else 0.0
@@ -57,6 +76,11 @@ def fields_figure(problem: Problem, fields: Fields, component: str | None = None
     inside = np.ix_((x >= window[0][0]) & (x <= window[0][1]), (y >= window[1][0]) & (y <= window[1][1]))
     # Grids that do not share the layout's origin are shown whole.
     seen = values[(slice(None), *inside)] if min(len(inside[0]), inside[1].shape[1]) > 3 else values
+    ratio = _ratio(*window) if seen is not values else _ratio((_edge(x, 0), _edge(x, -1)), (_edge(y, 0), _edge(y, -1)))
+    # A wide picture by itself may take the page's width.
+    width = 6.5 if len(chosen) == 1 and ratio < WIDE else 3.0
+    height = _height(3.7 * width / 3.0, 1.0, ratio)
+    figure, panels = new_figure(1.6 + width * len(chosen), height, 1, len(chosen), images=True)
     # The brightest thousandth, a hot spot at most, must not darken the rest.
     brightest = float(np.quantile(seen, 0.999)) or 1.0
     image = None
@@ -65,9 +89,8 @@ def fields_figure(problem: Problem, fields: Fields, component: str | None = None
         image = axes.imshow(
             value.T, origin="lower", extent=extent, cmap="magma", vmin=0, vmax=brightest, interpolation="nearest"
         )
-        middle = (fields.permittivity.min() + fields.permittivity.max()) / 2
-        if fields.permittivity.min() < middle:
-            axes.contour(x, y, fields.permittivity.T, levels=[middle], colors="white", linewidths=0.7, alpha=0.75)
+        if levels := _outlines(np.asarray(fields.permittivity)):
+            axes.contour(x, y, fields.permittivity.T, levels=levels, colors="white", linewidths=0.7, alpha=0.75)
         if seen is not values:
             axes.set(xlim=window[0], ylim=window[1])
         axes.set(title=f"{fields.wavelength_um[index]:g} µm", xlabel=f"x ({layout.unit})", aspect="equal")
@@ -77,10 +100,32 @@ def fields_figure(problem: Problem, fields: Fields, component: str | None = None
     return figure
 
 
+def _outlines(permittivity: Array) -> list[float]:
+    """Permittivities half-way between the materials there are; of grey structures half-way between the extremes."""
+    low, high = float(permittivity.min()), float(permittivity.max())
+    if not low < high:
+        return []
+    values, counts = np.unique(np.round(permittivity, 6), return_counts=True)
+    materials = values[counts >= MATERIAL_SHARE * permittivity.size]
+    if not 2 <= len(materials) <= MOST_MATERIALS:
+        return [(low + high) / 2]
+    return [float(level) for level in (materials[1:] + materials[:-1]) / 2]
+
+
 def _edge(centres: Array, which: int) -> float:
     """Outer edge of the first (0) or last (-1) cell."""
     step = float(centres[1] - centres[0]) if len(centres) > 1 else 1.0
     return float(centres[which]) + (0.5 if which else -0.5) * step
+
+
+def _ratio(x: tuple[float, float], y: tuple[float, float]) -> float:
+    """Height over width."""
+    return (y[1] - y[0]) / (x[1] - x[0])
+
+
+def _height(square: float, labels: float, ratio: float) -> float:
+    """Of a figure, in inches, that is `square` high for a square picture, `labels` of it for what is written below."""
+    return labels + max((square - labels) * min(ratio, 1.0), 0.6)
 
 
 def _window(low: float, high: float, around: float) -> tuple[float, float]:

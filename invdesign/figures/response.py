@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from invdesign.figures.style import BAND, MUTED, colour, dash, legend_below, marker, new_figure, styled
+from invdesign.figures.values import unit_of
 from invdesign.problem import Problem
 from invdesign.result import Result
 from invdesign.targets import Target
@@ -91,8 +92,11 @@ def _last_axis(quantity: Quantity) -> tuple[str, NDArray[np.float64], tuple[str,
 
 
 def _title(target: Target, quantity: Quantity, place: tuple[int, ...]) -> str:
-    leading = list(quantity.coords.values())[: len(place)]
-    where = ", ".join(str(values[at]) for values, at in zip(leading, place, strict=True))
+    leading = list(quantity.coords.items())[: len(place)]
+    where = ", ".join(
+        f"{values[at]:g}{unit_of(axis)}" if isinstance(values[at], float) else str(values[at])
+        for (axis, values), at in zip(leading, place, strict=True)
+    )
     name = f"|{target.quantity}|" if quantity.dtype is complex else target.quantity
     return f"{name} · {where}" if where else name
 

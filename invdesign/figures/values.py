@@ -19,6 +19,13 @@ BASELINE_NAMES = {
     "nearest": "nearest neighbour",
 }
 
+UNITS = {"um": " µm", "nm": " nm", "deg": "°", "k": " K", "ghz": " GHz", "thz": " THz"}
+
+
+def unit_of(axis: str) -> str:
+    """What stands behind a number on an axis: " µm" for `wavelength_um`, "°" for `angle_deg`, else nothing."""
+    return UNITS.get(axis.rpartition("_")[2], "") if "_" in axis else ""
+
 
 def charged(result: Result) -> float:
     """CPU seconds that count against the budget: all but the refined check, which is alike for all."""

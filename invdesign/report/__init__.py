@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from invdesign.export import FeatureSizes, feature_sizes, write_gds
+from invdesign.export import write_gds
 from invdesign.figures.layout import Layout, layout_of
 from invdesign.report.comparison import comparison_table, costs_table
 from invdesign.report.facts import overall_best
@@ -48,7 +48,7 @@ def write_report(results: Sequence[Result], folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     best = overall_best(results)
-    sizes, files_written = _write_design(best, folder)
+    files_written = _write_design(best, folder)
     shown: dict[str, list[Inlined]] = {}
     for section, picture in pictures(results, best):
         shown.setdefault(section, []).append(inlined(picture, folder / "figures"))
@@ -58,7 +58,7 @@ def write_report(results: Sequence[Result], folder: str | Path) -> Path:
     )
     page = environment.from_string((templates / "report.html").read_text(encoding="utf-8")).render(
         style=(templates / "report.css").read_text(encoding="utf-8"),
-        headline=headline(results, sizes),
+        headline=headline(results),
         figures=shown,
         response=response_table(best),
         comparison=comparison_table(results),
@@ -77,17 +77,17 @@ def write_report(results: Sequence[Result], folder: str | Path) -> Path:
     return path
 
 
-def _write_design(best: Result | None, folder: Path) -> tuple[FeatureSizes | None, list[str]]:
-    """Writes the design's files; its feature sizes where its pixels have a size."""
+def _write_design(best: Result | None, folder: Path) -> list[str]:
+    """Writes the design's files: a layout only where its pixels have a size."""
     if best is None or best.best is None:
-        return None, []
+        return []
     design = best.best.design
     np.save(folder / "design.npy", design, allow_pickle=False)
     if design.ndim != 2:
-        return None, ["design.npy"]
+        return ["design.npy"]
     layout: Layout = layout_of(best.problem)
     if layout.pixel_um is None:
-        return None, ["design.npy"]
+        return ["design.npy"]
     write_gds(
         design,
         folder / "design.gds",
@@ -95,4 +95,4 @@ def _write_design(best: Result | None, folder: Path) -> tuple[FeatureSizes | Non
         origin_um=layout.origin_um,
         ports={port.name: (port.x_um, port.y_um) for port in layout.ports},
     )
-    return feature_sizes(design, layout.pixel_um), ["design.npy", "design.gds"]
+    return ["design.npy", "design.gds"]

@@ -51,9 +51,11 @@ def comparison_table(results: Sequence[Result]) -> Table:
 def _cells(row: Row, scales: Sequence[str]) -> tuple[str, ...]:
     best = row.best
     worst = [fixed(s.worst, scale) for s, scale in zip(row.standings, scales, strict=False)] or ["–"] * len(scales)
+    # With goals alone there is nothing to be met.
+    met = "–" if all(s.met is None for s in row.standings) else "met"
     return (
         row.label,
-        "none verified" if best is None else ("met" if best.distance == 0 else "not met"),
+        "none verified" if best is None else (met if best.distance == 0 else "not met"),
         "–" if best is None else show(best.distance),
         *worst,
         f"{row.cpu_seconds:.1f}",

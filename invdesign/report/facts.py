@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from invdesign.figures.values import charged
+from invdesign.figures.values import charged, unit_of
 from invdesign.problem import Problem
 from invdesign.records import Candidate
 from invdesign.result import Result
@@ -182,7 +182,7 @@ def place_of(target: Target, fidelity: Fidelity) -> tuple[str, str]:
         if not all(isinstance(v, (int, float)) for v in chosen):
             names.append("/".join(map(str, chosen)))
             continue
-        unit = " µm" if axis.endswith("_um") else ""
+        unit = unit_of(axis)
         span = f"{min(chosen):g}–{max(chosen):g}" if len(chosen) > 2 else ", ".join(f"{v:g}" for v in chosen)
         regions.append(span + unit)
     name = f"|{target.quantity}|" if quantity.dtype is complex else target.quantity

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from invdesign.export import FeatureSizes
 from invdesign.figures.response import curves
 from invdesign.figures.search import trials_of
-from invdesign.figures.values import number
+from invdesign.figures.values import number, unit_of
+from invdesign.manufacture import FeatureCheck
 from invdesign.report.facts import Standing, ended, overall_best, stand, versions
 from invdesign.report.table import Table, fixed, show
 from invdesign.result import DRIFT_TOLERANCE, Result
@@ -28,7 +28,7 @@ class Headline:
     figures: tuple[tuple[str, str, str], ...] = field(default=())
 
 
-def headline(results: Sequence[Result], sizes: FeatureSizes | None) -> Headline:
+def headline(results: Sequence[Result]) -> Headline:
     """What a reader should know who reads nothing else."""
     result = overall_best(results)
     if result is None or result.best is None:
@@ -50,24 +50,22 @@ def headline(results: Sequence[Result], sizes: FeatureSizes | None) -> Headline:
     sentences = [f"Found by “{result.strategy}” and verified at {problem.reference.name} {how}{cases}."]
     if check is not None:
         verdict = "converged" if check.converged else f"not converged, more than {DRIFT_TOLERANCE:g}"
-        there = (
-            "all targets are met there too" if check.distance == 0 else f"it misses by {show(check.distance, 3)} there"
-        )
+        there = f"; it misses by {show(check.distance, 3)} there" if check.distance > 0 else ""
+        if check.distance == 0 and any(s.met is not None for s in standings):
+            there = "; all targets are met there too"
         sentences.append(
             f"On the stricter solver {check.fidelity} the response moves by at most {show(check.drift, 2)} "
-            f"({verdict}); {there}."
+            f"({verdict}){there}."
         )
     else:
         sentences.append("The result was not checked on a stricter solver.")
     unfinished = [r.strategy for r in results if not ended(r)]
     if unfinished:
         sentences.append(f"Not finished yet: {', '.join(unfinished)}.")
-    return Headline(title, state, tuple(sentences), tuple(_key_figures(result, standings, sizes)))
+    return Headline(title, state, tuple(sentences), tuple(_key_figures(result, standings)))
 
 
-def _key_figures(
-    result: Result, standings: Sequence[Standing], sizes: FeatureSizes | None
-) -> list[tuple[str, str, str]]:
+def _key_figures(result: Result, standings: Sequence[Standing]) -> list[tuple[str, str, str]]:
     scales = [t.scale if isinstance(t, Target) else "linear" for t in result.problem.targets]
     figures = [
         (f"worst {s.name}", fixed(s.worst, scale), f"wanted {s.wanted}")
@@ -75,26 +73,48 @@ def _key_figures(
     ]
     if result.check is not None:
         figures.append(("drift on refinement", show(result.check.drift, 2), result.check.fidelity))
-    if sizes is not None and sizes.min_width_um is not None and sizes.min_spacing_um is not None:
-        figures.append(("smallest width", f"{1000 * sizes.min_width_um:.0f} nm", "of the structure"))
-        figures.append(("smallest spacing", f"{1000 * sizes.min_spacing_um:.0f} nm", "between structures"))
+    figures += [
+        (f"smallest {check.kind}", f"{1000 * check.measured_um:.0f} nm", feature_words(check))
+        for check in result.features
+        if check.measured_um is not None
+    ]
     return figures
 
 
+def feature_words(check: FeatureCheck) -> str:
+    """What was asked of a width or spacing, by which means, and whether the measurement agrees."""
+    words = []
+    if check.constrained_um is not None:
+        state = "" if check.constraint is None else (", met" if check.constraint <= 0 else ", not met")
+        words.append(f"constrained to {1000 * check.constrained_um:.0f} nm{state}")
+    if check.repaired_um is not None:
+        words.append(f"repaired to {1000 * check.repaired_um:.0f} nm")
+    if not words:
+        return "measured; none asked for"
+    return f"measured, {'as wanted' if check.met else 'less than wanted'}; {', '.join(words)}"
+
+
 def response_table(result: Result | None) -> Table | None:
-    """The best design's values, coordinate by coordinate, beside what is wanted and the refined check."""
+    """The best design's values, coordinate by coordinate, beside what is wanted, the corners and the refined check.
+
+    With corners a row is met where it is met in every case; its worst corner is the one nearest to, or farthest
+    beyond, an edge.
+    """
     if result is None or result.best is None:
         return None
     rows = []
+    corners = [response for case, response in result.best.responses.items() if case != "nominal"]
     for curve in curves(result.problem)[:12]:
         values = curve.values(result.problem, result.best.response)
+        elsewhere = [curve.values(result.problem, response) for response in corners]
         refined = None
         if result.check is not None and curve.fits(result.problem, result.check.response):
             refined = curve.values(result.problem, result.check.response)
-        unit = " µm" if curve.axis.endswith("_um") else ""
+        unit = unit_of(curve.axis)
         for nth, index in enumerate(curve.chosen):
             low, high = (None if e is None else float(e[nth]) for e in (curve.lower, curve.upper))
-            inside = (low is None or values[index] >= low) and (high is None or values[index] <= high)
+            cases = [float(case[index]) for case in (values, *elsewhere)]
+            inside = (low is None or min(cases) >= low) and (high is None or max(cases) <= high)
             met = "–" if low is None and high is None else ("met" if inside else "missed")
             limits = " and ".join(f"{sign} {edge:g}" for sign, edge in (("≥", low), ("≤", high)) if edge is not None)
             rows.append(
@@ -102,13 +122,22 @@ def response_table(result: Result | None) -> Table | None:
                     curve.title,
                     curve.labels[index] if curve.labels else f"{curve.x[index]:g}{unit}",
                     limits or str(curve.target.goal),
-                    fixed(float(values[index]), curve.target.scale),
+                    fixed(cases[0], curve.target.scale),
+                    *([fixed(_worst(cases[1:], low, high, curve.target.goal), curve.target.scale)] if corners else []),
                     "–" if refined is None else fixed(float(refined[index]), curve.target.scale),
                     met,
                 )
             )
-    columns = ("quantity", "at", "wanted", "verified", "refined check", "")
-    return Table(columns, tuple(rows), frozenset({3, 4})) if rows else None
+    columns = ("quantity", "at", "wanted", "verified", *(["worst corner"] if corners else []), "refined check", "")
+    return Table(columns, tuple(rows), frozenset(range(3, len(columns) - 1))) if rows else None
+
+
+def _worst(values: Sequence[float], low: float | None, high: float | None, goal: str | None) -> float:
+    """The value nearest to, or farthest beyond, an edge; without edges the worst by the goal."""
+    if low is None and high is None:
+        return min(values) if goal == "maximize" else max(values)
+    below, above = (-np.inf if low is None else low), (np.inf if high is None else high)
+    return min(values, key=lambda value: min(value - below, above - value))
 
 
 def training_table(results: Sequence[Result]) -> Table | None:

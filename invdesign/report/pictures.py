@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from invdesign.figures import (
     Picture,
     convergence_figure,
@@ -17,6 +19,7 @@ from invdesign.figures import (
     search_figure,
     surrogate_figure,
 )
+from invdesign.figures.layout import layout_of
 from invdesign.result import Result
 from physics.base import HasFields, SimulationError
 
@@ -39,7 +42,11 @@ def pictures(results: Sequence[Result], best: Result | None) -> Iterator[tuple[s
     if best is not None and best.best is not None:
         design = design_figure(best.problem, best.best.design)
         if design is not None:
-            text = "The verified structure: dark is solid. Arrows mark the ports, orange where light enters."
+            text = "The verified structure: dark is solid."
+            if layout_of(best.problem).ports:
+                text += " Arrows mark the ports, orange where light enters."
+            if 1 in np.shape(best.best.design):
+                text += " One row of pixels, stretched across."
             yield "design", Picture("design", text, design)
         if (picture := _fields(best)) is not None:
             yield "fields", picture

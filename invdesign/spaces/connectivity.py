@@ -16,7 +16,7 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from invdesign.spaces.border import UNKNOWN, Border, inverted, surround
+from invdesign.spaces.border import SIDES, UNKNOWN, Border, inverted, surround
 from physics.base import Array
 
 # Exponent by which grey conducts worse than it heats: a bridge of grey, gone after thresholding, must not count.
@@ -124,6 +124,16 @@ def overheating(
     )
 
 
+def has_exits(border: Border, periodic: tuple[bool, bool]) -> bool:
+    """Whether solid goes on, or may go on, somewhere outside a design."""
+    sides = [s for wraps, two in zip(periodic, (SIDES[:2], SIDES[2:]), strict=True) if not wraps for s in two]
+    given = [getattr(border, name) for name in sides]
+    return any(
+        side in ("solid", "continue") if isinstance(side, str) else max(value for _, value in side) > 0.5
+        for side in given
+    )
+
+
 def floating_parts(
     pattern: Array, border: Border = UNKNOWN, periodic: tuple[bool, bool] = (False, False)
 ) -> NDArray[np.bool_]:
@@ -132,6 +142,7 @@ def floating_parts(
     What lies beyond an unknown side is taken to be what lies at it, so that structure there is held.
     """
     solid = np.asarray(pattern) > 0.5
+    border.check(solid.shape)
     around = surround(torch.from_numpy(solid.astype(np.float64)), 1, border, periodic).numpy() > 0.5
     # A period's frame repeats the other side and holds nothing; corners touch no pixel of the design.
     frame = np.zeros_like(around)

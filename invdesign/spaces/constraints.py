@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invdesign.spaces.border import UNKNOWN, Border, inverted
-from invdesign.spaces.connectivity import overheating
+from invdesign.spaces.connectivity import has_exits, overheating
 from invdesign.spaces.density import conic_filter
 from invdesign.spaces.lengthscale import eroded_threshold
 from invdesign.spaces.projection import slopes
@@ -153,10 +153,18 @@ class Connected:
         _check_positive("weight", self.weight)
 
     def check(self, space: DesignSpace) -> None:
-        """Raises `ValueError` where the space is not planar, or the border does not fit it."""
+        """Raises `ValueError` where the space is not planar, the border does not fit it, or a phase has no exit."""
         if len(space.shape) != 2:
             raise ValueError(f"Expected a planar space. Got shape {space.shape}.")
-        (self.border or surroundings(space)[0]).check((space.shape[0], space.shape[1]))
+        border, periodic = surroundings(space)
+        border = self.border or border
+        border.check((space.shape[0], space.shape[1]))
+        for name, asked, outside in (("solid", self.solid, border), ("void", self.void, inverted(border))):
+            if asked and not has_exits(outside, periodic):
+                raise ValueError(
+                    f"Expected {name} somewhere outside the design, to be joined to. Got none beyond the sides of "
+                    f"{border} with periods {periodic}; ask for no connected {name} there."
+                )
 
     def value(self, space: DesignSpace, theta: Tensor) -> Tensor:
         """`(..., k)` of theta `(..., size)`: solid, then void, those asked for."""

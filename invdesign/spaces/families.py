@@ -168,7 +168,7 @@ def ends(bound: Bounded) -> tuple[float, float]:
 def check_bounds(owner: str, bounds: tuple[Bounded, ...]) -> None:
     """`ValueError` for bounds that are not finite or not in order."""
     for bound in bounds:
-        if isinstance(bound, tuple) and len(bound) != 2:
+        if not isinstance(bound, (int, float, tuple)) or (isinstance(bound, tuple) and len(bound) != 2):
             raise ValueError(f"Expected a number or (lowest, highest) in {owner}. Got {bound}.")
         low, high = ends(bound)
         if not (math.isfinite(low) and math.isfinite(high)) or (isinstance(bound, tuple) and not low < high):

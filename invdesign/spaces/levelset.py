@@ -66,6 +66,11 @@ class LevelSetSpace:
         if len(shape) != 2 or min(shape) < 1:
             raise ValueError(f"Expected a shape (nx, ny) of at least one pixel each way. Got {self.shape}.")
         object.__setattr__(self, "shape", shape)
+        # Equal spaces are to have equal keys: 8 is 8.0, a list a tuple.
+        for name in ("pixel_um", "control_um", "beta", "erosion_um", "inset_um"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        if not isinstance(self.symmetry, str):
+            object.__setattr__(self, "symmetry", tuple(self.symmetry))
         for name in self.symmetries:
             if name not in SYMMETRIES and name not in PERIODIC:
                 raise ValueError(f"Expected symmetries among {', '.join([*SYMMETRIES, *PERIODIC])}. Got {name!r}.")

@@ -7,11 +7,11 @@ A feature is as wide as the largest disc with which it can be drawn (Chen, Chou,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -21,6 +21,8 @@ from invdesign.spaces.density import images
 Pixels = NDArray[np.bool_]
 Way = Literal["either", "add", "remove"]
 ROUNDS = 40
+# Mending either way is given up after a round that leaves more than this share of the violations before it.
+STALLED = 0.95
 # A feature may be drawn with a somewhat larger disc where the exact one leaves single pixels on curved edges.
 LARGER_BRUSHES = 10
 
@@ -69,14 +71,26 @@ def repair(
         fixed: pixels that may not change; a violation among these alone is left and not counted.
         symmetries: of the pattern, to be kept, see `invdesign.spaces.density.SYMMETRIES`.
     """
-    case = _Case(
-        np.asarray(pattern, dtype=bool),
-        (max(int(width_px), 1), max(int(spacing_px), 1)),
-        border,
-        periodic,
-        np.zeros(np.shape(pattern), dtype=bool) if fixed is None else np.asarray(fixed, dtype=bool),
-        symmetries,
-    )
+    array = np.asarray(pattern, dtype=bool)
+    held = np.zeros_like(array) if fixed is None else np.asarray(fixed, dtype=bool)
+    sizes = (max(int(width_px), 1), max(int(spacing_px), 1))
+    found = _repaired(array.tobytes(), held.tobytes(), array.shape, sizes, border, tuple(periodic), tuple(symmetries))
+    return Repaired(found.pattern.copy(), found.changed, found.violations)
+
+
+# All corners of a process, and a design's verification and its check, ask for one and the same repair.
+@lru_cache(maxsize=8)
+def _repaired(
+    pattern: bytes,
+    fixed: bytes,
+    shape: tuple[int, int],
+    sizes: tuple[int, int],
+    border: Border,
+    periodic: tuple[bool, bool],
+    symmetries: tuple[str, ...],
+) -> Repaired:
+    arrays = (np.frombuffer(given, dtype=bool).reshape(shape) for given in (pattern, fixed))
+    case = _Case(next(arrays), sizes, border, periodic, next(arrays), symmetries)
     ends = [case.run("either", case.pattern)]
     for start in (ends[0][2], case.pattern):
         if min(end[0] for end in ends) > 0:
@@ -102,8 +116,9 @@ class _Case:
                 current = self._mend(current, solid, way)
             left = sum(int(self.violations(current, solid).sum()) for solid in (True, False))
             found = (left, int((current != self.pattern).sum()), current)
+            stalled = best is not None and left > STALLED * best[0]
             best = found if best is None else min(best, found, key=lambda end: end[:2])
-            if left == 0 or current.tobytes() in seen:
+            if left == 0 or current.tobytes() in seen or (way == "either" and stalled):
                 break
             seen.add(current.tobytes())
         assert best is not None
@@ -121,11 +136,12 @@ class _Case:
         # By itself the pattern is judged as if every feature went on outside, but its edges are told otherwise.
         for phase, part in ((self._framed(pattern, size) == solid, inner), (pattern == solid, ...)):
             if not bad.any():
-                for allowance in (1, LARGER_BRUSHES):
+                bad = ~self.fixed
+                for larger in range(size, size + LARGER_BRUSHES):
                     found = length_scale_violations_solid(
-                        np.ascontiguousarray(phase), size, self.periodic, feasibility_gap_allowance=allowance
+                        np.ascontiguousarray(phase), larger, self.periodic, feasibility_gap_allowance=1
                     )
-                    bad = found[part] & ~self.fixed
+                    bad = bad & found[part]
                     if not bad.any():
                         break
         return np.asarray(bad)
@@ -207,23 +223,35 @@ def disc(size_px: int) -> Pixels:
 
 def _cover(cluster: Pixels, phase: Pixels, free: Pixels, brush: Pixels) -> Pixels | None:
     """Discs that cover a cluster with the fewest new pixels, one after the other; None where fixed pixels forbid it."""
-    blocked = _touched(~phase & ~free, brush) > 0
-    drawn, open_ = np.zeros_like(phase), cluster.copy()
-    size = len(brush)
+    drawn, open_, size = np.zeros_like(phase), cluster.copy(), len(brush)
+    blocked, missing = _touched(~phase & ~free, brush) > 0, ~phase
+    covers, new = _touched(open_, brush), _touched(missing, brush)
+    cost = np.where(blocked | (covers == 0), np.inf, new / np.maximum(covers, 1))
     while open_.any():
-        covers = _touched(open_, brush)
-        cost = _touched(~phase & ~drawn, brush) / np.maximum(covers, 1)
-        cost[blocked | (covers == 0)] = np.inf
         best = np.unravel_index(np.argmin(cost), cost.shape)
         if not np.isfinite(cost[best]):
             return None
         place = tuple(slice(int(b), int(b) + size) for b in best)
         drawn[place] |= brush
         open_[place] &= ~brush
+        missing[place] &= ~brush
+        # Only discs that overlap the new one have changed.
+        near = tuple(slice(max(int(b) - size + 1, 0), int(b) + size) for b in best)
+        seen = tuple(slice(n.start, n.stop + size - 1) for n in near)
+        covered = _touched(open_[seen], brush)
+        cost[near] = np.where(
+            blocked[near] | (covered == 0), np.inf, _touched(missing[seen], brush) / np.maximum(covered, 1)
+        )
     return drawn
 
 
-def _touched(pixels: Pixels, brush: Pixels) -> NDArray[np.float64]:
-    """How many pixels the brush covers at each of its places within an array."""
-    windows = sliding_window_view(pixels.astype(np.float64), brush.shape)
-    return np.tensordot(windows, brush.astype(np.float64), axes=2)
+def _touched(pixels: Pixels, brush: Pixels) -> NDArray[np.int64]:
+    """How many pixels the brush covers at each of its places within an array; its rows have no gaps."""
+    rows, columns = (n - k + 1 for n, k in zip(pixels.shape, brush.shape, strict=True))
+    along = np.zeros((pixels.shape[0], pixels.shape[1] + 1), dtype=np.int64)
+    np.cumsum(pixels, axis=1, out=along[:, 1:])
+    count = np.zeros((rows, columns), dtype=np.int64)
+    for shift, (first, last) in enumerate(zip(brush.argmax(axis=1), brush.sum(axis=1), strict=True)):
+        lines = along[shift : shift + rows, first : first + last + columns]
+        count += lines[:, last:] - lines[:, :columns]
+    return count

@@ -57,7 +57,7 @@ class DensitySpace:
         border: what lies outside the design; the filter and the projection see it.
         solid, void: pixels inside the design that are not free, truth values `(nx, ny)`; kept as a `Mask`.
         minimum_width_um, minimum_spacing_um: if above 0, `binarize` repairs what would be made until its widths and
-            spacings are at least these, as measured by `invdesign.export.feature_sizes`.
+            spacings are at least these, as measured by `invdesign.export.feature_sizes` with the border and periods.
         shift: of the threshold by over- or underetching, set by `offset`.
 
     Raises:
@@ -81,9 +81,16 @@ class DensitySpace:
 
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
-        if len(shape) != 2 or min(shape) < 1:
-            raise ValueError(f"Expected a shape (nx, ny) of at least one pixel each way. Got {self.shape}.")
+        if len(shape) != 2 or min(shape) < 1 or shape != tuple(self.shape):
+            raise ValueError(f"Expected a shape (nx, ny) of at least one whole pixel each way. Got {self.shape}.")
+        if not isinstance(self.border, Border):
+            raise ValueError(f"Expected a Border, e.g. Border.of(simulator). Got {self.border!r}.")
         object.__setattr__(self, "shape", shape)
+        # Equal spaces are to have equal keys: 8 is 8.0, a list a tuple.
+        for name in ("pixel_um", "filter_radius_um", "beta", "eta", "minimum_width_um", "minimum_spacing_um", "shift"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        if not isinstance(self.symmetry, str):
+            object.__setattr__(self, "symmetry", tuple(self.symmetry))
         for name in ("solid", "void"):
             mask = getattr(self, name)
             if mask is not None:

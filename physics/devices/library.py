@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from physics.base import Array
+from physics.devices.checks import check_lengths
 from physics.devices.port_device import PortDevice
 from physics.fdfd.dispersion import ROOM_K, Medium, medium, number
 from physics.fdfd.geometry import Rectangle
@@ -63,13 +65,16 @@ def guided_device(
     wavelengths = reals("wavelength_um", wavelength_um)
     core_permittivity = medium("core_permittivity", core_permittivity)
     cladding_permittivity = medium("cladding_permittivity", cladding_permittivity)
+    check_lengths("the design region", size_um, distinct=False)
+    check_lengths("width_um", (width_um,))
     for port, (side, centre, _) in places.items():
         edge = size_um[1 if side in ("west", "east") else 0] / 2
-        if not 0 < width_um <= 2 * (edge - abs(centre)) + 1e-9:
+        if not width_um <= 2 * (edge - abs(centre)) + 1e-9:
             raise ValueError(
                 f"Expected a guide that fits the design region's {side} edge. Got width_um={width_um} at "
                 f"{centre} um for port {port!r}; narrow it or enlarge the region."
             )
+    _check_apart(places, width_um)
     for wavelength in wavelengths:
         core, cladding = (
             complex(number(value, wavelength, ROOM_K)).real for value in (core_permittivity, cladding_permittivity)
@@ -93,6 +98,17 @@ def guided_device(
         polarization=polarization,
         threads=threads,
     )
+
+
+def _check_apart(places: Places, width_um: float) -> None:
+    """``ValueError`` where two guides on a side overlap; modes of one guide may share it."""
+    guides = sorted({(side, centre) for side, centre, _ in places.values()})
+    for (side, lower), (other, upper) in itertools.pairwise(guides):
+        if side == other and upper - lower < width_um - 1e-9:
+            raise ValueError(
+                f"Expected guides beside each other on the {side} side. Got centres {upper - lower:.4g} um apart with "
+                f"width_um={width_um}; move them apart or narrow them."
+            )
 
 
 def waveguide_bend(

@@ -27,6 +27,7 @@ from physics.base import (
 from physics.devices.checks import check_device, normalise
 from physics.devices.curvature import hessian_product
 from physics.devices.identity import content_hash
+from physics.devices.parameters import CORNERS, with_values
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.curvature import Solved, factors
 from physics.fdfd.dispersion import ROOM_K, Medium, number
@@ -35,10 +36,8 @@ from physics.fdfd.grid import Axis, Complex, Grid, Pml, Real
 from physics.fdfd.lanes import Lanes
 from physics.fdfd.ports import Port
 from physics.fdfd.scene import ReducedSystem, Scene, reduced_system
-from physics.fdfd.values import real
 
 SOLVER_VERSION = "fdfd-2"
-PARAMETERS = {"temperature_k": (200.0, 500.0), "wavelength_shift_um": (-0.1, 0.1)}
 
 
 @dataclass(frozen=True)
@@ -111,19 +110,11 @@ class PortDevice:
     @property
     def parameters(self) -> Mapping[str, tuple[float, float]]:
         """Parameters that corners may set, with their bounds."""
-        return PARAMETERS
+        return CORNERS
 
     def with_parameters(self, **values: float) -> PortDevice:
         """The same device with other parameters; ``ValueError`` for unknown ones and values out of bounds."""
-        unknown = [name for name in values if name not in PARAMETERS]
-        if unknown:
-            raise ValueError(f"Expected parameters among {', '.join(PARAMETERS)}. Got {', '.join(unknown)}.")
-        changes: dict[str, Any] = {name: real(name, value) for name, value in values.items()}
-        for name, value in changes.items():
-            lower, upper = PARAMETERS[name]
-            if not lower <= value <= upper:
-                raise ValueError(f"Expected {name} in [{lower}, {upper}]. Got {value}.")
-        return replace(self, **changes)
+        return with_values(self, CORNERS, values)
 
     @cached_property
     def fidelities(self) -> tuple[Fidelity, ...]:
@@ -272,10 +263,15 @@ class PortDevice:
         """What lies around the design, as densities ``(nx + 2 margin_px) x (ny + 2 margin_px)`` on its pixels.
 
         Permittivities at the first wavelength, as shares of the way from density 0 to density 1, clipped to [0, 1].
+
+        Raises:
+            ValueError: where both are the same.
         """
         scene = self.scene(0)
         x, y = (Axis(pixels + 2 * margin_px, self.pixel_um) for pixels in self.design_shape)
         low, high = scene.permittivity
+        if low == high:
+            raise ValueError(f"Expected two different permittivities of the design. Got {low} and {high}.")
         share = np.real((paint(Grid(x, y), scene.background, scene.shapes) - low) / (high - low))
         return np.clip(share, 0.0, 1.0)
 

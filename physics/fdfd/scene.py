@@ -6,9 +6,10 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -169,6 +170,15 @@ class ReducedSystem:
         return self.media.pull_back_change(density, direction, d.diagonal, d.east, d.north)
 
 
+class Reduced(Protocol):
+    """A system with a region that takes memory."""
+
+    @property
+    def region(self) -> Region: ...
+
+
+Key = TypeVar("Key")
+System = TypeVar("System", bound=Reduced)
 _systems: OrderedDict[Scene, ReducedSystem] = OrderedDict()
 _lock = threading.Lock()
 
@@ -188,17 +198,24 @@ def reduced_system(scene: Scene, together: Sequence[Scene] = ()) -> ReducedSyste
     The least recently used are dropped while the cache is larger than :func:`cache_bytes`, but never those of
     ``together``, which the caller uses in turn.
     """
+    return remembered(_systems, scene, together, _build)
+
+
+def remembered(
+    systems: OrderedDict[Key, System], scene: Key, together: Sequence[Key], build: Callable[[Key], System]
+) -> System:
+    """What is kept of a scene in ``systems``, else built and kept there, see :func:`reduced_system`."""
     with _lock:
-        if scene in _systems:
-            _systems.move_to_end(scene)
-            return _systems[scene]
-    system = _build(scene)
+        if scene in systems:
+            systems.move_to_end(scene)
+            return systems[scene]
+    built = build(scene)
     with _lock:
-        system = _systems.setdefault(scene, system)
-        excess = sum(held.region.nbytes for held in _systems.values()) - cache_bytes()
-        for old in list(_systems):
+        system = systems.setdefault(scene, built)
+        excess = sum(held.region.nbytes for held in systems.values()) - cache_bytes()
+        for old in list(systems):
             if excess > 0 and old != scene and old not in together:
-                excess -= _systems.pop(old).region.nbytes
+                excess -= systems.pop(old).region.nbytes
     return system
 
 

@@ -16,7 +16,7 @@ from tests.physics.layers import transfer
 def test_a_short_descent_traps_more_light_than_any_flat_film() -> None:
     simulator = solar_texture(SOLAR_BAND_UM[::2], angle_deg=(0.0, 20.0), cells_um=(0.02,))
     problem = replace(example.problem, simulator=simulator)
-    strategy = low_fidelity(betas=(4.0, 16.0), evaluations=14, starts=1)
+    strategy = low_fidelity(betas=(4.0, 16.0), evaluations=24, starts=1)
     result = run(problem, strategy, budget=Budget(solves=50), seed=example.seed)
     best = result.best
     assert best is not None

@@ -70,6 +70,20 @@ def test_gds_errors(tmp_path):
         write_gds(np.ones(5), tmp_path / "a.gds", pixel_um=1)
     with pytest.raises(FileNotFoundError, match="There is none"):
         read_gds(tmp_path / "absent.gds", (2, 2), 1.0)
+    with pytest.raises(FileNotFoundError, match="Make it first"):
+        write_gds(ring(), tmp_path / "absent" / "a.gds", pixel_um=1)
+    (tmp_path / "text.gds").write_text("not a layout")
+    with pytest.raises(ValueError, match="Expected a GDSII file"):
+        read_gds(tmp_path / "text.gds", (2, 2), 1.0)
+
+
+@pytest.mark.parametrize("layer", [-1, 65536, (1, 0), "1/0", 1.0])
+def test_layers_that_the_format_does_not_know_are_refused(layer, tmp_path):
+    path = write_gds(ring(), tmp_path / "a.gds", pixel_um=1)
+    with pytest.raises(ValueError, match="whole numbers from 0 to 65535"):
+        write_gds(ring(), tmp_path / "b.gds", pixel_um=1, layer=layer)
+    with pytest.raises(ValueError, match="whole numbers from 0 to 65535"):
+        read_gds(path, ring().shape, 1.0, datatype=layer)
 
 
 def bars(width: int, gap: int) -> Array:

@@ -86,7 +86,7 @@ def test_errors(tmp_path) -> None:
     (tmp_path / "d.gds").write_text("not a layout")
     with pytest.raises(ValueError, match="Expected a GDSII file"):
         density_from_gds(tmp_path / "d.gds", (4, 4), 0.1)
-    for arguments in ({"pixel_um": 0.0}, {"outside": "wrap"}):
+    for arguments in ({"pixel_um": 0.0}, {"outside": "wrap"}, {"layer": -1}, {"layer": (1, 0)}):
         with pytest.raises(ValueError, match="Expected"):
             density_from_gds(path, **({"shape": (40, 30), "pixel_um": 0.02} | arguments))
 
@@ -112,6 +112,8 @@ def test_guides_reach_the_ports_planes(tmp_path) -> None:
     (cell,) = gdstk.read_gds(str(path)).top_level()
     assert places(cell) == {"in": (-1.4, 0.0), "out": (0.0, -1.4)}
     assert sum(p.area() for p in cell.polygons if p.layer == 4) == pytest.approx(4 + 2 * 0.4 * 0.5)
+    with pytest.raises(ValueError, match=r"shape \(100, 100\)"):
+        write_device_gds(np.ones((50, 50)), device, tmp_path / "b.gds")
     with pytest.raises(ValueError, match="within a region"):
         density_from_gds(path, device.design_shape, device.pixel_um, layer=4)
     inside = density_from_gds(path, device.design_shape, device.pixel_um, layer=4, outside="clip")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import imageruler
 import numpy as np
@@ -17,7 +17,7 @@ from invdesign.spaces.constraints import MinimumFeature, penalty
 from invdesign.spaces.corners import fabrication_corners
 from invdesign.spaces.density import SYMMETRIES, conic_filter, conic_kernel
 from invdesign.spaces.lengthscale import edge_shift_threshold, eroded_threshold, threshold_edge_shift
-from invdesign.spaces.repair import disc, repair
+from invdesign.spaces.repair import _Case, _touched, disc, repair
 from invdesign.spaces.space import DensitySpace, LengthScaleWarning
 from tests.invdesign.taylor import taylor_rates
 
@@ -177,6 +177,95 @@ def test_repair_keeps_symmetry(symmetry: str | tuple[str, ...]) -> None:
         for name in space.symmetries:
             for image in SYMMETRIES[name]:
                 assert torch.equal(image(made), made)
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "shape"),
+    [
+        (("mirror_y", "periodic_x", "periodic_y"), (44, 37)),
+        (("rotation180", "periodic_x"), (46, 40)),
+        (("mirror_x", "mirror_y"), (44, 40)),
+        (("diagonal", "periodic_x", "periodic_y"), (40, 40)),
+    ],
+)
+def test_repair_keeps_symmetry_masks_borders_and_periods_at_once(
+    symmetry: tuple[str, ...], shape: tuple[int, int]
+) -> None:
+    """Measured by the referee in the surroundings, across the edge of the period where there is one."""
+    periodic = ("periodic_x" in symmetry, "periodic_y" in symmetry)
+    guide = ((14, "void"), (shape[1] - 28, "solid"), (14, "void"))
+    border = Border(
+        left="continue" if periodic[0] else guide,
+        right="continue" if periodic[0] else guide,
+        bottom="continue" if periodic[1] else "void",
+        top="continue" if periodic[1] else "void",
+    )
+    x, y = (np.arange(n) - (n - 1) / 2 for n in shape)
+    core = np.hypot(x[:, None], y[None, :]) < 7
+    for seed in range(3):
+        held = {"solid": core} if seed % 2 else {"void": core}
+        space = DensitySpace(
+            shape, 1.0, symmetry=symmetry, filter_radius_um=5, border=border, minimum_width_um=6, minimum_spacing_um=5
+        )
+        space = replace(space, **held)
+        made = space.binarize(np.random.default_rng(seed).random(space.size))
+        assert (made[core] == seed % 2).all()
+        for name in set(symmetry) & set(SYMMETRIES):
+            for image in SYMMETRIES[name]:
+                assert torch.equal(image(torch.from_numpy(made)), torch.from_numpy(made))
+        sizes = feature_sizes(made, 1.0, border=border, periodic=periodic)
+        assert (sizes.min_width_um or 99) >= 6
+        assert (sizes.min_spacing_um or 99) >= 5
+        if any(periodic):
+            # Tiled, nothing inside is small either; only slivers that the tiling's own rim cuts off may seem so.
+            tiled = np.tile(made > 0.5, [3 if wraps else 1 for wraps in periodic])
+            inside = tuple(slice(n, 2 * n) if wraps else slice(None) for n, wraps in zip(shape, periodic, strict=True))
+            for phase, size in ((tiled, 6), (~tiled, 5)):
+                small = imageruler.length_scale_violations_solid(np.ascontiguousarray(phase), size)
+                assert not small[inside].any()
+
+
+def test_sizes_are_measured_across_periods_and_with_the_surroundings() -> None:
+    period = np.zeros((30, 20))
+    period[:3] = 1
+    period[27:] = 1
+    assert feature_sizes(period, 0.1, periodic=(True, False)).min_width_um == pytest.approx(0.6)
+    stub = np.zeros((30, 20))
+    stub[2:, 8:16] = 1
+    guide = Border(left=((8, "void"), (8, "solid"), (4, "void")))
+    assert feature_sizes(stub, 0.1, border=guide).min_spacing_um == pytest.approx(0.2)
+    assert (feature_sizes(stub, 0.1).min_spacing_um or 1) > 0.2
+    with pytest.raises(ValueError, match="runs of 20 pixels"):
+        feature_sizes(stub, 0.1, border=Border(left=((3, "solid"),)))
+
+
+def test_covering_counts_as_counting_afresh_does() -> None:
+    """The running counts of the greedy cover against a window's plain sum."""
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 3, 6, 9):
+        pixels, brush = rng.random((25, 19)) < 0.5, disc(size)
+        windows = np.lib.stride_tricks.sliding_window_view(pixels, brush.shape)
+        assert np.array_equal(_touched(pixels, brush), (windows & brush).sum((-2, -1)))
+
+
+def test_fine_noise_is_repaired_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far finer than the lengths: mending either way is given up as soon as it stalls, and what is given is sound."""
+    rounds = []
+    mend = _Case._mend
+
+    def counted(self: _Case, pattern: np.ndarray, solid: bool, way: str) -> np.ndarray:
+        rounds.append(way)
+        return mend(self, pattern, solid, way)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_Case, "_mend", counted)
+    found = repair(noise(5, (110, 110), 3), width_px=8, spacing_px=8)
+    assert found.feasible
+    assert min(measured(found.pattern)) >= 8
+    assert rounds.count("either") <= 20
+    asked = len(rounds)
+    again = repair(noise(5, (110, 110), 3), width_px=8, spacing_px=8)
+    assert np.array_equal(again.pattern, found.pattern)
+    assert len(rounds) == asked
 
 
 def test_repair_leaves_fixed_pixels_and_says_what_they_forbid() -> None:

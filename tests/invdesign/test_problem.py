@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,10 @@ from invdesign.executors import InProcess
 from invdesign.ledger import Ledger
 from invdesign.points import at_sharpness, evaluate_points
 from invdesign.problem import Problem, Scenario
+from invdesign.spaces.border import Border
 from invdesign.spaces.constraints import Connected, MinimumFeature
+from invdesign.spaces.levelset import LevelSetSpace
+from invdesign.spaces.shapes import Ellipse, ShapeSpace
 from invdesign.spaces.space import DensitySpace
 from invdesign.store import Store
 from invdesign.targets import Target
@@ -193,6 +197,46 @@ def test_misfits_are_refused(problem: Problem) -> None:
         replace(problem, constraints=MinimumFeature(0.1))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="differ"):
         replace(problem, scenarios=[Scenario("nominal")])
+
+
+def test_equal_problems_have_equal_keys_and_others_do_not(problem: Problem) -> None:
+    """However a value is spelt; every part of a space and each constraint counts."""
+    corner = np.zeros((12, 12), dtype=bool)
+    corner[:3, :3] = True
+    plain = DensitySpace((12, 12), 0.1, filter_radius_um=0.2, beta=8, symmetry=["mirror_x"])  # type: ignore[arg-type]
+    spelt = DensitySpace([12, 12], np.float64(0.1), "mirror_x", 0.2, beta=8.0)  # type: ignore[arg-type]
+    spelt = replace(spelt, symmetry=("mirror_x",))
+    assert plain == spelt
+    assert hash(plain) == hash(spelt)
+    assert content_key(plain) == content_key(spelt)
+    levels = [LevelSetSpace((12, 12), 1, control_um=2, beta=b) for b in (32, 32.0)]
+    assert content_key(levels[0]) == content_key(levels[1])
+    space = problem.space
+    assert isinstance(space, DensitySpace)
+    others = [
+        *(replace(space, **{name: 0.2}) for name in ("minimum_width_um", "minimum_spacing_um", "shift")),
+        *(replace(space, symmetry=s) for s in ("mirror_x", "mirror_y", ("mirror_x", "mirror_y"))),
+        *(replace(space, **{name: corner}) for name in ("solid", "void")),
+        *(replace(space, border=Border(**{name: "void"})) for name in ("left", "right", "bottom", "top")),
+        replace(space, projection="smoothed"),
+        replace(space, projection="smoothed", beta=np.inf),
+        LevelSetSpace((12, 12), 0.1, control_um=0.2),
+        LevelSetSpace((12, 12), 0.1, control_um=0.3),
+        *(ShapeSpace((12, 12), (Ellipse((0.0, 0.0), ((0.1, 0.4), 0.3), solid=s),), 0.1) for s in (True, False)),
+    ]
+    constraints = [
+        [MinimumFeature(0.2)],
+        [MinimumFeature(0.2, 0.2)],
+        [Connected()],
+        [Connected(border=Border())],
+        [Connected(), MinimumFeature(0.2)],
+    ]
+    problems = [problem, *(replace(problem, space=s) for s in others)]
+    problems += [replace(problem, constraints=c) for c in constraints]
+    keys = [content_key(p.content) for p in problems]
+    assert len(set(keys)) == len(keys)
+    thawed = [pickle.loads(pickle.dumps(p)) for p in problems]  # noqa: S301
+    assert [content_key(p.content) for p in thawed] == keys
 
 
 def test_content_keys_follow_content(problem: Problem) -> None:

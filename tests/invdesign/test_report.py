@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 
 import matplotlib
@@ -20,8 +20,9 @@ from invdesign.figures import (
     search_figure,
     surrogate_figure,
 )
+from invdesign.figures.design import _outlines
 from invdesign.figures.style import SETTINGS, colour, dash, marker
-from invdesign.figures.values import charged
+from invdesign.figures.values import charged, unit_of
 from invdesign.problem import Problem
 from invdesign.records import Note
 from invdesign.report import write_report
@@ -30,8 +31,10 @@ from invdesign.report.facts import compare, overall_best, stand
 from invdesign.report.lessons import learnt_table, lessons, steps_of, steps_table
 from invdesign.report.page import headline, response_table
 from invdesign.run import run
+from invdesign.spaces.space import DensitySpace
 from invdesign.strategies import Adjoint, Drawn, Random
 from invdesign.targets import CustomTarget, Target
+from physics.base import Fidelity, Quantity
 from tests.invdesign.noted import ToyWithFields, some_results, toy_problem, with_notes
 
 
@@ -147,7 +150,7 @@ def test_headline_tells_met_from_missed(results, fates):
     distance = 0.2 if fate == "missed" else 0.0
     candidate = replace(result.best, distance=distance)
     check = replace(result.check, drift=0.5 if fate == "unconfirmed" else 0.001, distance=distance)
-    told = headline([replace(result, candidates=(candidate,), check=check)], None)
+    told = headline([replace(result, candidates=(candidate,), check=check)])
     assert told.state == state
     assert ("not" in told.title) == (fate != "met")
 
@@ -191,6 +194,76 @@ def test_response_table_has_the_verified_values(results):
     assert shown == pytest.approx(list(results[0].best.response["transmission"][0]), abs=6e-4)
 
 
+def test_response_table_judges_by_the_worst_corner(results):
+    best = results[0].best
+    corner = next(case for case in best.responses if case != "nominal")
+    dark = {name: np.zeros_like(values) for name, values in best.responses[corner].items()}
+    table = response_table(with_responses(results[0], {**best.responses, corner: dark}))
+    assert table is not None
+    assert table.columns == ("quantity", "at", "wanted", "verified", "worst corner", "refined check", "")
+    rows = [row for row in table.rows if row[0].startswith("transmission")]
+    assert rows
+    for row in rows:
+        assert (float(row[4]), row[-1]) == (0, "missed")
+    alone = response_table(with_responses(results[0], {"nominal": best.responses["nominal"]}))
+    assert alone is not None
+    assert "worst corner" not in alone.columns
+
+
+@pytest.mark.parametrize(
+    ("axis", "unit"),
+    [("wavelength_um", " µm"), ("angle_deg", "°"), ("temperature_k", " K"), ("k", ""), ("x", ""), ("order", "")],
+)
+def test_axes_have_their_units(axis, unit):
+    assert unit_of(axis) == unit
+
+
+def test_goals_alone_are_not_said_to_be_met():
+    wanted = [Target("transmission", goal="maximize")]
+    result = run(toy_problem(targets=wanted), Drawn(np.ones((12, 12))), budget=Budget(solves=3))
+    assert comparison_table([result]).rows[0][1] == "–"
+    assert "targets are met" not in " ".join(headline([result]).sentences)
+
+
+@pytest.mark.parametrize("shape", [(12, 1), (1, 12)])
+def test_a_row_of_pixels_can_be_seen(shape):
+    problem = Problem(DensitySpace(shape, pixel_um=0.1, filter_radius_um=0.1), Row(shape), [Target("x", lower=0)])
+    (axes,) = design_figure(problem, np.linspace(0, 1, 12).reshape(shape)).axes
+    (image,) = axes.get_images()
+    assert np.array_equal(np.ravel(image.get_array()), np.linspace(0, 1, 12))
+    box = axes.get_position()
+    assert axes.get_aspect() == "auto"
+    assert box.height > 0.05
+
+
+@dataclass(frozen=True)
+class Row:
+    """A simulator of one row of pixels."""
+
+    design_shape: tuple[int, int]
+    identity: str = "row"
+    fidelities: tuple[Fidelity, ...] = (Fidelity("only", 1.0, (Quantity("x", {}),)),)
+
+    def simulate(self, design, level, replicate=0):
+        return {"x": np.asarray(design.mean())}
+
+
+def test_all_materials_are_outlined():
+    """Air, a coating and a rod; averages at the edges are no materials, and grey has only its middle."""
+    plane = np.ones((40, 40))
+    plane[10:30, 10:30] = 2.25
+    plane[15:25, 15:25] = 12.0
+    plane[15, 15] = 7.0
+    assert _outlines(plane) == pytest.approx([1.625, 7.125])
+    assert _outlines(np.linspace(1, 3, 1600).reshape(40, 40)) == pytest.approx([2])
+    assert _outlines(np.ones((4, 4))) == []
+
+
+def with_responses(result, responses):
+    """The same result, its only candidate the best one with other responses."""
+    return replace(result, candidates=(replace(result.best, responses=responses),))
+
+
 def small(response):
     return response["transmission"].mean((-1, -2))
 
@@ -220,7 +293,7 @@ def test_report_of_other_targets(targets, tmp_path):
 def test_report_of_a_grey_drawing_says_so():
     grey = np.full((12, 12), 0.4)
     result = run(toy_problem(), Drawn(grey), budget=Budget(solves=5))
-    assert "grey" in headline([result], None).sentences[0]
+    assert "grey" in headline([result]).sentences[0]
 
 
 @pytest.mark.parametrize("draw", [response_figure, convergence_figure])

@@ -95,6 +95,8 @@ def test_encode_starts_from_a_structure(space: DensitySpace) -> None:
     [
         ({"shape": (0, 4)}, "shape"),
         ({"shape": (4,)}, "shape"),
+        ({"shape": (12.5, 12)}, "whole pixel"),
+        ({"border": "solid"}, "Expected a Border"),
         ({"symmetry": "spiral"}, "Expected symmetries among diagonal"),
         ({"shape": (12, 10), "symmetry": "diagonal"}, "square"),
         ({"filter_radius_um": -1}, "filter_radius_um"),

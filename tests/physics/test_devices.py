@@ -100,7 +100,7 @@ def test_quantities_name_ports_and_wavelengths():
         ({"core_permittivity": float("nan")}, "finite permittivity"),
         ({"cladding_permittivity": -1.0}, "permittivity above 0"),
         ({"width_um": 1.3}, "fits the design region"),
-        ({"width_um": 0.0}, "fits the design region"),
+        ({"width_um": 0.0}, "width_um finite and above 0"),
         ({"width_um": 0.02}, "decayed"),
         ({"margin_um": 0.0}, "outside the design region"),
         ({"pml_um": -1.0}, "PML thickness"),
@@ -161,6 +161,11 @@ def test_fields_agree_with_the_response():
         field, column, out = fields.values["Ez"][i], s[:, i], device.scene(0, i).port_vectors()[1]
         amplitude = (out.w * field).sum() / (2 * np.sqrt(2j * np.pi / wavelength))
         assert_allclose(amplitude, column[1], rtol=1e-9)
+
+
+def test_surroundings_need_two_media():
+    with pytest.raises(ValueError, match="two different permittivities"):
+        replace(small(), permittivity=(2.1, 2.1)).surroundings()
 
 
 def test_refined_is_stricter_and_agrees():

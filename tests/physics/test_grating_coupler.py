@@ -242,6 +242,12 @@ def test_fields_carry_unit_power_from_either_port():
     assert abs(down - (1 - reflected)) < 0.05
 
 
+def test_fields_show_the_real_part_of_an_absorbing_medium():
+    device = small(core=12.1 + 0.1j)
+    shown = device.fields(np.ones(device.design_shape), 0).permittivity
+    assert shown.dtype == np.float64 and shown.max() == pytest.approx(12.1)
+
+
 def test_materials_temperature_and_wavelength_shift_reach_the_media():
     device = small(core=DISPERSIVE_SILICON, cladding=SILICA, box=SILICA, substrate=DISPERSIVE_SILICON)
     design = uniform_grating(device, 0.6)

@@ -43,6 +43,8 @@ def test_every_device_refuses_what_does_not_guide(maker):
         maker(core_permittivity=2.0, **COARSE)
     with pytest.raises(ValueError, match="fits the design region"):
         maker(width_um=5.0, **COARSE)
+    with pytest.raises(ValueError, match="width_um finite and above 0"):
+        maker(width_um=-0.5, **COARSE)
     with pytest.raises(ValueError, match="polarization"):
         maker(polarization="TE", **COARSE)
 
@@ -100,6 +102,8 @@ def test_bad_channels_are_refused():
         demultiplexer((1.55,), **COARSE)
     with pytest.raises(ValueError, match="differ"):
         demultiplexer((1.55, 1.55), **COARSE)
+    with pytest.raises(ValueError, match=r"0\.3 um apart with width_um=0\.5"):
+        demultiplexer(spacing_um=0.3, **COARSE)
 
 
 @pytest.mark.parametrize("polarization", ["Ez", "Hz"])

@@ -7,9 +7,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 from physics.base import Differentiable, HasExamples, HasFields, HasParameters, HasRefinement, HasSetup
+from physics.devices.open.absorbers import ATTENUATION, DEEPEST_WAVELENGTHS, HalfSpace, deepened
+from physics.devices.open.library import single_pass, solar_texture
 from physics.devices.open.periodic import PeriodicDevice
 from physics.fdfd.geometry import Circle, Rectangle
-from physics.fdfd.materials import GOLD, SILICON_ABSORBING
+from physics.fdfd.grid import Pml
+from physics.fdfd.materials import GOLD, SILICON_ABSORBING, Table
 from physics.testing import check_simulator
 from tests.physics.layers import transfer
 
@@ -187,6 +190,8 @@ def test_fields_show_the_standing_wave_above_a_mirror():
         ({"angle_deg": (90.0,)}, "between -90 and 90"),
         ({"superstrate": 1.0 + 0.1j}, "lossless superstrate"),
         ({"orders": (0,)}, "orders that propagate"),
+        ({"orders": (-1, 0, 0, 1)}, "each once"),
+        ({"orders": (-1.5, 0, 1)}, "whole number"),
         ({"shapes": (Rectangle(INFINITE, (0.3, 0.9), 2.0),)}, "shapes within"),
         ({"substrate": None, "thickness_um": 0.44, "cells_um": (0.03,)}, "perfect mirror"),
         ({"thickness_um": 0.12}, "4 or more cells thick"),
@@ -196,3 +201,51 @@ def test_fields_show_the_standing_wave_above_a_mirror():
 def test_what_cannot_be_simulated_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         device(**({"period_um": 1.2} | changes))
+
+
+def test_orders_are_asked_for_at_every_angle_and_wavelength():
+    """Neither the steepest angle nor the shortest wavelength, where this substrate absorbs, has all of them."""
+    with pytest.raises(ValueError, match=r"without \[1\]"):
+        device(angle_deg=(30.0, -29.0), orders=(-1, 0))
+    clearer = Table((0.5, 0.95, 1.0, 2.0), (2.5, 2.5, 2.5, 2.5), (0.1, 0.1, 0.0, 0.0))
+    with pytest.raises(ValueError, match=r"without \[-1, 1\]"):
+        device(wavelength_um=(0.9, 1.1), substrate=clearer, orders=(0,))
+
+
+@pytest.mark.parametrize("polarization", POLARIZATIONS)
+def test_power_is_conserved_where_an_order_runs_nearly_along_the_layers(polarization):
+    """Grazing incidence; an order of the substrate just before and just behind its cut-off at 1.2 um."""
+    rho = device().example_designs(np.random.default_rng(3), 2)[1]
+    for angles, wavelengths in (((80.0, -85.0, 88.0), (1.0,)), ((0.0,), (1.18, 1.22))):
+        sim = device(polarization, angle_deg=angles, wavelength_um=wavelengths, substrate=2.25)
+        assert np.abs(sim.simulate(rho, 0)["absorption"]).max() < 3e-4
+    assert sim.fields(rho, 0).values[polarization].shape[0] == 2
+
+
+def test_layers_are_as_asked_where_no_order_runs_along_them():
+    layer, air = Pml(1.0, log_reflection=-25.0), HalfSpace(1.0, 1.0, 0.0)
+    assert deepened(layer, 0.4, 0.02, 0.4, [air, HalfSpace(1.0, -50.0 + 2.0j, 0.0)]) == layer
+    deeper = deepened(layer, 0.4, 0.01, 0.4, [replace(air, transverse=2 * np.pi * np.sin(np.radians(85.0)))])
+    assert_allclose(-deeper.log_reflection * np.cos(np.radians(85.0)), ATTENUATION, rtol=0.03)
+    assert deepened(layer, 1.0, 0.001, 0.4, [air]).thickness_um == pytest.approx(DEEPEST_WAVELENGTHS)
+    thick = Pml(20.0, log_reflection=-50.0)
+    assert deepened(thick, 1.0, 0.001, 0.4, [air]) == thick
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"temperature_k": 1000.0}, "temperature_k in"),
+        ({"temperature_k": np.nan}, "temperature_k in"),
+        ({"wavelength_shift_um": 0.3}, "wavelength_shift_um in"),
+        ({"colour": 1.0}, "parameters among"),
+    ],
+)
+def test_parameters_beyond_their_bounds_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        device().with_parameters(**values)
+
+
+def test_a_single_pass_is_that_of_the_shifted_wavelength():
+    film = solar_texture((0.8,)).with_parameters(wavelength_shift_um=0.05)
+    assert_allclose(single_pass(film, 0.1), 4 * np.pi * 5e-3 / 0.85 * 0.1, rtol=1e-12)

@@ -28,6 +28,7 @@ from physics.devices.couplers.checks import check_coupler, normalise_coupler
 from physics.devices.couplers.scene import CouplerScene
 from physics.devices.identity import content_hash
 from physics.devices.library import GLASS, SILICON
+from physics.devices.parameters import CORNERS, with_values
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.dispersion import ROOM_K, Medium, number
 from physics.fdfd.geometry import Rectangle, area_weights
@@ -35,16 +36,10 @@ from physics.fdfd.grid import Complex, Pml, Real
 from physics.fdfd.lanes import Lanes
 from physics.fdfd.ports import Port
 from physics.fdfd.scene import ReducedSystem, reduced_system
-from physics.fdfd.values import real
 
 SOLVER_VERSION = "coupler-1"
 PORTS = ("guide", "beam")
-PARAMETERS = {
-    "temperature_k": (200.0, 500.0),
-    "wavelength_shift_um": (-0.1, 0.1),
-    "angle_deg": (-45.0, 45.0),
-    "beam_x_um": (-20.0, 20.0),
-}
+PARAMETERS = CORNERS | {"angle_deg": (-45.0, 45.0), "beam_x_um": (-20.0, 20.0)}
 GUIDE_SHARE = 0.9  # of the oxide that the cross-section of the guide takes in, short of the substrate
 REACH_RADII = 2.0  # from the beam's axis to the absorbing layers, at least; holds 0.9999 of its power
 MOST_ROWS = 64  # into which the device layer is divided so that the etch ends between two
@@ -131,15 +126,7 @@ class GratingCoupler:
 
     def with_parameters(self, **values: float) -> GratingCoupler:
         """The same device with other parameters; ``ValueError`` for unknown ones and values out of bounds."""
-        unknown = [name for name in values if name not in PARAMETERS]
-        if unknown:
-            raise ValueError(f"Expected parameters among {', '.join(PARAMETERS)}. Got {', '.join(unknown)}.")
-        changes: dict[str, Any] = {name: real(name, value) for name, value in values.items()}
-        for name, value in changes.items():
-            lower, upper = PARAMETERS[name]
-            if not lower <= value <= upper:
-                raise ValueError(f"Expected {name} in [{lower}, {upper}]. Got {value}.")
-        return replace(self, **changes)
+        return with_values(self, PARAMETERS, values)
 
     @cached_property
     def fidelities(self) -> tuple[Fidelity, ...]:
@@ -221,7 +208,7 @@ class GratingCoupler:
             scene.grid.x.centres_um,
             scene.grid.y.centres_um,
             np.asarray(self.wavelength_um),
-            scene.permittivity_of(rows),
+            np.real(scene.permittivity_of(rows)),
             {f"{self.polarization}, {name}": values[..., k] for k, name in enumerate(PORTS)},
         )
 

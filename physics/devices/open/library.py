@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from physics.base import Array
+from physics.devices.open.checks import shifted
 from physics.devices.open.periodic import PeriodicDevice
 from physics.devices.open.scattering import ScatteringDevice
 from physics.fdfd.dispersion import Medium, number
@@ -45,7 +46,12 @@ def cloak(
         polarization: "Ez" or "Hz".
         pixel_um: side of a pixel.
         cells_um: sides of the cells, one a level.
+
+    Raises:
+        ValueError: for a cylinder that does not fit into the square.
     """
+    if not 0 < radius_um < outer_um:
+        raise ValueError(f"Expected 0 < radius_um < outer_um. Got radius_um={radius_um}, outer_um={outer_um}.")
     side = 2 * pixel_um * round(outer_um / pixel_um)
     return ScatteringDevice(
         name="cloak",
@@ -63,8 +69,10 @@ def cloak(
 
 def cloak_void(device: ScatteringDevice) -> NDArray[np.bool_]:
     """Pixels of :func:`cloak` that are not coating: wholly within the cylinder, or beyond the circle."""
-    (cylinder,) = device.frozen
-    assert isinstance(cylinder, Circle)
+    frozen: tuple[object, ...] = getattr(device, "frozen", ())
+    if len(frozen) != 1 or not isinstance(frozen[0], Circle):
+        raise ValueError(f"Expected a cloak(). Got {getattr(device, 'name', device)!r}.")
+    cylinder = frozen[0]
     x, y = (device.pixel_um * (np.arange(n) - (n - 1) / 2) for n in device.design_shape)
     centre = np.hypot(x[:, None], y)
     corner = np.hypot(np.abs(x)[:, None] + device.pixel_um / 2, np.abs(y) + device.pixel_um / 2)
@@ -116,11 +124,11 @@ def solar_texture(
 
 def single_pass(device: PeriodicDevice, depth_um: float) -> Array:
     """alpha d of a flat film of a depth, alpha = 4 pi k / wavelength; one a wavelength."""
+    wavelengths = shifted(device)
     index = [
-        np.sqrt(complex(number(device.permittivity[1], wavelength, device.temperature_k)))
-        for wavelength in device.wavelength_um
+        np.sqrt(complex(number(device.permittivity[1], wavelength, device.temperature_k))) for wavelength in wavelengths
     ]
-    return 4 * math.pi * np.imag(index) / np.array(device.wavelength_um) * depth_um
+    return 4 * math.pi * np.imag(index) / np.array(wavelengths) * depth_um
 
 
 def enhancement(device: PeriodicDevice, design: Array, absorption: Array) -> Array:

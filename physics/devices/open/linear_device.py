@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, Self
 
@@ -26,14 +25,13 @@ from physics.base import (
 )
 from physics.devices.open.absorbed import Absorbed
 from physics.devices.open.covered_design import CoveredDesign
+from physics.devices.parameters import CORNERS, with_values
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.grid import Complex, Grid, Real
 from physics.fdfd.lanes import Lanes
 from physics.fdfd.linear import Factor
 from physics.fdfd.region import Coefficients, Region, RegionFactor
-from physics.fdfd.scene import cache_bytes
-
-PARAMETERS = {"temperature_k": (200.0, 500.0), "wavelength_shift_um": (-0.1, 0.1)}
+from physics.fdfd.scene import remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +64,11 @@ class LinearSystem:
         design: from the density to the region's coefficients.
         region: the window.
         own: ``l x k``, added to the amplitudes.
-        unit: power of the stencil's units that counts as 1.
     """
 
     design: CoveredDesign
     region: Region
     own: Complex
-    unit: float = 1.0
 
     @cached_property
     def absorption(self) -> Absorbed:
@@ -88,14 +84,14 @@ class LinearSystem:
     def answer(self, solution: Solution) -> Answer:
         """Amplitudes and absorbed powers."""
         amplitudes = self.own + self.region.constant + self.region.receivers.T @ solution.field
-        return Answer(amplitudes, self.absorption.power(solution.coefficients, solution.field) / self.unit)
+        return Answer(amplitudes, self.absorption.power(solution.coefficients, solution.field))
 
     def pull_back(self, density: Real, solution: Solution, seed: Answer) -> Real:
         """dL/d(density) from the cotangents of the answer: one transposed solve on the same factorisation.
 
         With M f = b and a = r^T f, da = -lambda^T dM f where M^T lambda = r; M is not symmetric across a Bloch period.
         """
-        weight = seed.absorbed / self.unit
+        weight = seed.absorbed
         loads = self.region.receivers @ seed.amplitudes.conj()
         if weight.any():
             loads = loads + weight * self.absorption.cotangent(solution.coefficients, solution.field).conj()
@@ -132,27 +128,11 @@ class LinearScene(Protocol):
 
 
 _systems: OrderedDict[LinearScene, LinearSystem] = OrderedDict()
-_lock = threading.Lock()
 
 
 def linear_system(scene: LinearScene, together: Sequence[LinearScene] = ()) -> LinearSystem:
-    """The system of a scene, from a cache in this process.
-
-    The least recently used are dropped while the cache is larger than :func:`physics.fdfd.scene.cache_bytes`, but never
-    those of ``together``, which the caller uses in turn.
-    """
-    with _lock:
-        if scene in _systems:
-            _systems.move_to_end(scene)
-            return _systems[scene]
-    built = scene.build()
-    with _lock:
-        system = _systems.setdefault(scene, built)
-        excess = sum(held.region.nbytes for held in _systems.values()) - cache_bytes()
-        for old in list(_systems):
-            if excess > 0 and old != scene and old not in together:
-                excess -= _systems.pop(old).region.nbytes
-    return system
+    """The system of a scene, from a cache in this process bounded as :func:`physics.fdfd.scene.reduced_system`'s."""
+    return remembered(_systems, scene, together, lambda missing: missing.build())
 
 
 class LinearDevice(ABC):
@@ -202,15 +182,11 @@ class LinearDevice(ABC):
     @property
     def parameters(self) -> Mapping[str, tuple[float, float]]:
         """Parameters that corners may set, with their bounds."""
-        return PARAMETERS
+        return CORNERS
 
     def with_parameters(self, **values: float) -> Self:
-        """The same device with other parameters, see :attr:`parameters`."""
-        unknown = [name for name in values if name not in PARAMETERS]
-        if unknown:
-            raise ValueError(f"Expected parameters among {', '.join(PARAMETERS)}. Got {', '.join(unknown)}.")
-        changes: dict[str, Any] = dict(values)
-        return replace(self, **changes)  # type: ignore[type-var]
+        """The same device with other parameters; ``ValueError`` for unknown ones and values out of bounds."""
+        return with_values(self, CORNERS, values)
 
     @cached_property
     def fidelities(self) -> tuple[Fidelity, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,14 +12,16 @@ import numpy as np
 from physics.base import Array, Quantity
 from physics.devices.example_densities import smooth_densities
 from physics.devices.identity import content_hash
+from physics.devices.open.absorbers import HalfSpace, deepened
 from physics.devices.open.checks import check_common, check_lengths, normalise, shifted, whole_number
 from physics.devices.open.linear_device import Answer, LinearDevice, LinearScene
 from physics.devices.open.periodic_scene import PeriodicScene
 from physics.fdfd.dispersion import ROOM_K, Medium, number
 from physics.fdfd.geometry import Shape
 from physics.fdfd.grid import Complex, Pml, Real
+from physics.fdfd.values import whole
 
-PERIODIC_VERSION = "fdfd-periodic-1"
+PERIODIC_VERSION = "fdfd-periodic-2"
 SIDES = ("reflected", "transmitted")
 
 
@@ -54,7 +56,8 @@ class PeriodicDevice(LinearDevice):
         shapes: static shapes below the design, later ones cover earlier ones; layers have infinite sides.
         frozen: shapes that cover the design, of any medium: there the density has no influence.
         margin_um: from the design region to the PML; its outer half must be free of shapes.
-        pml: absorbing layers above and below.
+        pml: absorbing layers above and below; deeper, up to ten wavelengths, where an order runs nearly along them.
+            Within about two parts in a thousand of a wavelength at which one runs along them that is not enough.
         polarization: "Ez" or "Hz", the field out of the plane.
         orders: diffraction orders of the answer; by default all that propagate anywhere.
         temperature_k: at which materials are taken; a parameter for corners.
@@ -120,13 +123,18 @@ class PeriodicDevice(LinearDevice):
         if self.orders is None:
             object.__setattr__(self, "orders", self._propagating())
         else:
-            object.__setattr__(self, "orders", tuple(int(m) for m in self.orders))
+            given = tuple(whole("orders", m) for m in self.orders)
+            missing = sorted({*self._propagating()} - {*given})
+            if missing or len(set(given)) != len(given):
+                raise ValueError(
+                    f"Expected all orders that propagate, each once. Got {given}, without {missing}; add those that "
+                    "any corner of wavelength and temperature needs, or leave `orders` out."
+                )
+            object.__setattr__(self, "orders", given)
         steepest = max(range(len(self.angle_deg)), key=lambda a: abs(self.angle_deg[a]))
         for level in range(len(self.cells_um)):
             scene = self._scene(level, steepest, int(np.argmin(self.wavelength_um)))
-            missing = sorted({*scene.above, *scene.below} - {*self._orders})
-            if missing:
-                raise ValueError(f"Expected all orders that propagate. Got none of {missing}; leave `orders` out.")
+            scene.above, scene.below  # noqa: B018  checks the layers where they are read
 
     @property
     def design_shape(self) -> tuple[int, int]:
@@ -225,19 +233,32 @@ class PeriodicDevice(LinearDevice):
     def _propagating(self) -> tuple[int, ...]:
         """Orders that propagate for some angle and wavelength; more do on a mesh than without, most on the coarsest."""
         found, cell = {0}, self.cells_um[0]
+        for half in self._half_spaces():
+            if isinstance(half.permittivity, complex):
+                continue
+            most = math.ceil(self.period_um / cell / 2)
+            for m in range(-most, most + 1):
+                q = (half.transverse + 2 * math.pi * m / self.period_um) * cell
+                k = 2 * math.pi / half.wavelength_um * cell
+                if abs(q) <= math.pi and 4 * math.sin(q / 2) ** 2 < half.permittivity * k**2:
+                    found.add(m)
+        return tuple(sorted(found))
+
+    def _half_spaces(self) -> Iterator[HalfSpace]:
+        """What lies beyond the cell, for every wavelength and angle."""
         for wavelength in shifted(self):
             both = [value for value in (self.superstrate, self.substrate) if value is not None]
             media = [number(value, wavelength, self.temperature_k) for value in both]
-            real = [value for value in media if not isinstance(value, complex)]
+            index = math.sqrt(complex(media[0]).real)
             for angle in self.angle_deg:
-                k = 2 * math.pi / wavelength
-                kx = k * math.sqrt(real[0]) * math.sin(math.radians(angle))
-                most = math.ceil(self.period_um / cell / 2)
-                for m in range(-most, most + 1):
-                    q = (kx + 2 * math.pi * m / self.period_um) * cell
-                    if abs(q) <= math.pi and 4 * math.sin(q / 2) ** 2 < max(real) * (k * cell) ** 2:
-                        found.add(m)
-        return tuple(sorted(found))
+                kx = 2 * math.pi / wavelength * index * math.sin(math.radians(angle))
+                for permittivity in media:
+                    yield HalfSpace(wavelength, permittivity, kx)
+
+    def _absorber(self, level: int) -> Pml:
+        """The absorbing layers of a level, the same for all its scenes, whose fields share a grid."""
+        beyond = self._half_spaces()
+        return deepened(self.pml, self.period_um, self.cells_um[level], self.margin_um / 2, beyond)
 
     def _scene(self, level: int, a: int, i: int) -> PeriodicScene:
         wavelength = self.wavelength_um[i] + self.wavelength_shift_um
@@ -252,5 +273,5 @@ class PeriodicDevice(LinearDevice):
         assert not isinstance(above, complex)
         return PeriodicScene(
             self.cells_um[level], wavelength, self.angle_deg[a], self.polarization, self.size_um, self.design_shape,
-            (low, high), above, below, shapes, frozen, self._orders, self.margin_um, self.pml,
+            (low, high), above, below, shapes, frozen, self._orders, self.margin_um, self._absorber(level),
         )  # fmt: skip

@@ -18,7 +18,7 @@ from physics.fdfd.dispersion import ROOM_K, Medium, number
 from physics.fdfd.geometry import Shape
 from physics.fdfd.grid import Complex, Pml
 
-SCATTERING_VERSION = "fdfd-scattering-1"
+SCATTERING_VERSION = "fdfd-scattering-2"
 
 
 @dataclass(frozen=True)

@@ -99,17 +99,13 @@ class ScatteringScene:
         outside = ~self._within(1 / 3)
         return np.stack([outside * wave.field(self.grid) for wave in self.waves[: len(self.angle_deg)]], axis=-1)
 
-    @property
-    def intensity(self) -> float:
-        """Power per um of the first wave's front; that of the others differs by the mesh's dispersion alone."""
-        return self.waves[0].intensity(self.cell_um)
-
     def build(self) -> LinearSystem:
         """Condenses the surroundings, or takes them from disk.
 
-        Receivers are those of the extinction widths, a forward amplitude each, then those of the far fields.
+        Sources are waves of unit intensity. Receivers are those of the extinction widths, a forward amplitude each,
+        then those of the far fields.
         """
-        sources, receivers = self.loads, self._receivers()
+        sources, receivers = self.loads / np.sqrt(self._intensities), self._receivers()
         both = np.concatenate([sources, receivers], axis=1)
         stencil, window, k = self.design.media.static, self.design.window, sources.shape[1]
         with one_blas_thread():
@@ -118,7 +114,7 @@ class ScatteringScene:
             window, joined.exterior, np.ascontiguousarray(joined.sources[:, :k]), joined.sources[:, k:],
             joined.constant[k:, :k],
         )  # fmt: skip
-        return LinearSystem(self.design, region, np.zeros((receivers.shape[1], k)), self.intensity)
+        return LinearSystem(self.design, region, np.zeros((receivers.shape[1], k)))
 
     def permittivity_of(self, density: Real) -> Real | Complex:
         """``nx x ny`` cell averages with a density, for pictures."""
@@ -131,18 +127,27 @@ class ScatteringScene:
         empty = Rectangle((-half_x, half_x), (-half_y, half_y), low)
         return paint(self.grid, self.background, (*self.shapes, empty)) + x @ (parts - low) @ y.T
 
+    @property
+    def _intensities(self) -> Real:
+        """Power per um of the incident waves' fronts, which differ by the mesh's dispersion."""
+        return np.array([wave.intensity(self.cell_um) for wave in self.waves[: len(self.angle_deg)]])
+
     def _receivers(self) -> Complex:
-        """``nx ny x l``, in units of um (extinction) and um^(1/2) (far fields)."""
+        """``nx ny x l``, in units of um (extinction) and um^(1/2) (far fields).
+
+        On the mesh an amplitude a along the wave vector q (per cell) radiates abs(a)^2 q / (8 pi u) per radian, u the
+        wave's flux along q: stationary phase in the lattice's Green function, abs(a)^2 / (8 pi c) without a mesh.
+        """
         stencil, contour = self.design.media.static, self._within(2 / 3)
         columns: list[Complex] = []
         for i, wave in enumerate(self.waves):
             vector = far_field(stencil, self.grid, contour, wave).vector.ravel()
             if i < len(self.angle_deg):
-                columns.append(vector / wave.intensity(self.cell_um))
+                columns.append(vector / math.sqrt(wave.intensity(self.cell_um)))
                 continue
-            k = math.hypot(*(complex(step).real for step in wave.step)) / self.cell_um
-            coupling = 1.0 if self.polarization == "Ez" else 1 / self.background
-            columns.append(vector * cmath.exp(-0.25j * math.pi) * math.sqrt(2 / (math.pi * k)) / (4j * coupling))
+            step = np.real(wave.step)
+            radiated = float(step @ step / (8 * math.pi * (step @ wave.flux)))  # q / (8 pi u)
+            columns.append(vector * cmath.exp(-0.75j * math.pi) * math.sqrt(radiated))
         return np.stack(columns, axis=1)
 
     def _within(self, share: float) -> Mask:
