@@ -1,30 +1,28 @@
-"""A design from scratch for a problem of power windows: stages of MMA on the worst window, then pixel by pixel.
+"""A design from scratch for a problem of power windows: stages of L-BFGS-B on the worst window.
 
 A density with a conic filter and a projection is driven first by the powers that lie outside their windows, then, at
-growing sharpness, by the smooth maximum of all excesses in dB. Each stage's end is binarised, repaired to the least
-width and spacing, and judged. What remains is put right by exchanging single pixels at the edges.
+growing sharpness, by the smooth maximum of all excesses. Each stage's end is binarised, repaired to the least width and
+spacing, and judged.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import imageruler
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from invdesign import DensitySpace
-from invdesign.border import Border
-from invdesign.challenges import Challenge, WorstWindow
-from invdesign.density import SYMMETRIES
-from invdesign.export import feature_sizes
+from invdesign.challenges import Challenge, Scale, WorstWindow
 from invdesign.problem import TargetLoss
+from invdesign.spaces.border import Border
 from invdesign.strategies.descent import descend
-from physics.base import Response
 from physics.devices import PortDevice
 from physics.devices.challenges import ceviche_reading
 from physics.fdfd.grid import Pml
@@ -33,22 +31,28 @@ Vector = NDArray[Any]
 
 
 class OutOfTime(Exception):
-    """The wall time is spent."""
+    """The CPU time is spent."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One descent: what it minimises, how sharp the projection is, how much a grey density costs, on which mesh.
+    """One descent.
 
-    `mesh` counts from the finest, -1, to coarser ones, -2 and so on.
+    Args:
+        scale: what it minimises, see `WorstWindow`.
+        beta: sharpness of the projection.
+        softness: of the smooth maximum.
+        grey: cost of a grey density.
+        evaluations: most solves.
+        meshes: numbers of the meshes judged together, on the pixels of the first.
     """
 
-    scale: str
+    scale: Scale
     beta: float
-    softness_db: float
+    softness: float
     grey: float
     evaluations: int
-    mesh: int = -1
+    meshes: tuple[int, ...] = (-1,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +69,20 @@ class Search:
 
     Args:
         problem: what is wanted.
-        meshes: from coarse to fine; the last one has the problem's device.
-        deadline: on `time.monotonic`'s clock.
+        meshes: for the descents; the last one has the problem's device.
+        deadline: on `time.process_time`'s clock.
+        checks: other devices on the same pixels on which the windows must hold too.
         log: takes a line for each design that was judged.
     """
 
     problem: Challenge
     meshes: tuple[Mesh, ...]
     deadline: float
+    checks: tuple[PortDevice, ...] = ()
     log: Callable[[str], None] = print
     solves: int = 0
-    theta: Vector = field(default_factory=lambda: np.zeros(0))
     best: tuple[float, Vector] = (math.inf, np.zeros(0))
-    seen: dict[bytes, Vector] = field(default_factory=dict)
+    seen: dict[bytes, tuple[Vector, ...]] = field(default_factory=dict)
 
     @property
     def space(self) -> DensitySpace:
@@ -86,137 +91,134 @@ class Search:
 
     def check_time(self) -> None:
         """Raises `OutOfTime` past the deadline."""
-        if time.monotonic() > self.deadline:
+        if time.process_time() > self.deadline:
             raise OutOfTime
 
-    def scattering(self, density: Vector) -> Vector:
-        """S-parameters of a design on the finest mesh, solved once."""
+    def scattering(self, density: Vector) -> tuple[Vector, ...]:
+        """S-parameters of a design on the problem's device and on those to check, solved once."""
         key = density.tobytes()
         if key not in self.seen:
-            self.solves += len(self.problem.device.wavelength_um)
-            self.seen[key] = self.problem.device.simulate(density, len(self.problem.device.cells_um) - 1)["s"]
+            devices = (self.problem.device, *self.checks)
+            self.solves += sum(len(device.wavelength_um) for device in devices)
+            self.seen[key] = tuple(d.simulate(density, len(d.cells_um) - 1)["s"] for d in devices)
         return self.seen[key]
 
-    def violation_db(self, density: Vector, late: bool = False) -> float:
-        """Of a binary design, by our S-parameters or as ceviche_challenges would read them, whichever is worse."""
-        if not late:
-            self.check_time()
-        return worst_violation_db(self.problem, {"s": self.scattering(density)})
+    def shortfall(self, density: Vector) -> float:
+        """Of a binary design on all devices, see `shortfall`."""
+        s = self.scattering(density)
+        return shortfall(self.problem, (*s, ceviche_reading(self.problem.device, s[0])))
 
     def keep(self, density: Vector, label: str) -> float:
-        """Judges a binary design, were it late, and remembers the best one."""
-        violation = self.violation_db(density, late=True)
-        if violation < self.best[0]:
-            self.best = (violation, density)
-        self.log(f"  {label:28s}{violation:8.2f} dB  {self.solves:6d} solves")
-        return violation
+        """Judges a binary design and remembers the best one."""
+        value = self.shortfall(density)
+        if value < self.best[0]:
+            self.best = (value, density)
+        self.log(f"  {label:28s}{value:9.3f}{self.solves:8d} solves{time.process_time():8.1f} s")
+        return value
 
-    def loss(self, stage: Stage) -> Callable[[Vector], tuple[float, Vector]]:
-        """Loss and gradient by theta of a stage."""
-        device, space = self.meshes[stage.mesh].device, self.meshes[stage.mesh].space.at(stage.beta)
-        target = WorstWindow(
-            *(windows(self.problem, device)), "power" if stage.scale == "power" else "db", stage.softness_db
-        )
-        level = len(device.cells_um) - 1
-        judge = TargetLoss((target,), device.fidelities[level])
+    def descend(self, theta: Vector, stages: tuple[Stage, ...], label: str = "") -> tuple[float, Vector]:
+        """Through the stages as long as there is time; gives the last loss and parameters.
+
+        With a label each end on the problem's own pixels, and where time runs out, is binarised and judged.
+        """
         least = math.inf
-
-        def function(values: Vector) -> tuple[float, Vector]:
-            nonlocal least
-            self.check_time()
-            self.solves += len(device.wavelength_um)
-            theta = torch.tensor(values, requires_grad=True)
-            density = space.decode(theta)
-            response, gradient = device.vjp(density.detach().numpy(), level, judge)
-            penalty = stage.grey * (4 * density * (1 - density)).mean()
-            surrogate = (density * torch.from_numpy(gradient)).sum() + penalty
-            (slope,) = torch.autograd.grad(surrogate, theta)
-            loss = float(judge.judge([response])[0]) + float(penalty.detach())
-            if loss < least:
-                least, self.theta = loss, np.array(values)
-            return loss, slope.numpy()
-
-        return function
-
-    def descend(self, theta: Vector, stages: tuple[Stage, ...], label: str, seconds: float = math.inf) -> Vector:
-        """Through the stages for so long at most; each one's end on the finest mesh is binarised and judged."""
-        own = replace(self, deadline=min(self.deadline, time.monotonic() + seconds))
         for stage in stages:
-            own.theta = theta = resampled(theta, self.meshes, stage.mesh)
+            used = [self.meshes[i] for i in stage.meshes]
+            theta = resampled(theta, self.meshes, used[0].space)
+            course = Course(self, stage, used, theta)
             try:
-                theta, late = descend(own.loss(stage), theta, optimizer="mma", evaluations=stage.evaluations), False
+                theta, late = (
+                    descend(course, theta, optimizer="lbfgsb", evaluations=stage.evaluations, relative_tolerance=1e-5),
+                    False,
+                )
             except OutOfTime:
-                theta, late = own.theta, True
-            self.solves = own.solves
-            if stage.mesh == -1:
-                self.keep(self.space.binarize(theta), f"{label}, sharpness {stage.beta:g}")
-                own.solves = self.solves
+                theta, late = course.theta, True
+            least = course.least
+            if label and (late or used[0].space.shape == self.space.shape):
+                ended = resampled(theta, self.meshes, self.space)
+                self.keep(self.space.binarize(ended), f"{label}, sharpness {stage.beta:g}")
             if late:
                 break
-        return theta
-
-    def polish(self, density: Vector, goal_db: float, tries: int = 60) -> Vector:
-        """Exchanges single pixels, with their mirror images, as the gradient suggests, until none of them helps."""
-        pixel = DensitySpace(self.space.shape, self.space.pixel_um, filter_radius_um=0.0, projection="none")
-        bare = replace(self, meshes=(Mesh(self.problem.device, pixel),))
-        slope_of = bare.loss(Stage("db", 1.0, 0.3, 0.0, 1))
-        violation = self.violation_db(density)
-        while violation > goal_db:
-            _, slope = slope_of(density.ravel())
-            self.solves += len(self.problem.device.wavelength_um)
-            gain = symmetrised((slope.reshape(density.shape) * (1 - 2 * density)), self.space.symmetries)
-            gain[~edges(density)] = np.inf
-            for index in np.argsort(gain, axis=None)[:: self.images][:tries]:
-                changed = flipped(density, int(index), self.space.symmetries)
-                if not self.wide_enough(changed):
-                    continue
-                if self.violation_db(changed) < violation - 1e-4:
-                    density, violation = changed, self.violation_db(changed)
-                    break
-            else:
-                break
-            if violation < self.best[0]:
-                self.best = (violation, density)
-        return density
-
-    @property
-    def images(self) -> int:
-        """How many pixels move together."""
-        return 2 ** len(self.space.symmetries)
+        return least, theta
 
     def wide_enough(self, density: Vector) -> bool:
         """Whether no feature is below the space's least width and spacing."""
-        sizes = feature_sizes(density, self.space.pixel_um)
-        pairs = (
-            (sizes.min_width_um, self.space.minimum_width_um),
-            (sizes.min_spacing_um, self.space.minimum_spacing_um),
-        )
-        return all(size is None or size >= least - 1e-9 for size, least in pairs)
+        space = self.space
+        lengths = (space.minimum_width_um, space.minimum_spacing_um)
+        for solid, length in zip((True, False), lengths, strict=True):
+            phase = np.ascontiguousarray((density > 0.5) == solid)
+            least = round(length / space.pixel_um)
+            if imageruler.length_scale_violations_solid(phase, least, feasibility_gap_allowance=1).any():
+                return False
+        return True
 
 
-def worst_violation_db(problem: Challenge, response: Response) -> float:
-    """By the S-parameters themselves and as ceviche_challenges would read them, whichever is worse."""
-    read = {"s": ceviche_reading(problem.device, response["s"])}
-    return max(problem.violation_db(response), problem.violation_db(read))
+@dataclass
+class Course:
+    """Loss and gradient of a stage; remembers the best parameters."""
+
+    search: Search
+    stage: Stage
+    meshes: Sequence[Mesh]
+    theta: Vector
+    least: float = math.inf
+
+    def __call__(self, values: Vector) -> tuple[float, Vector]:
+        """Loss and gradient by theta."""
+        self.search.check_time()
+        stage = self.stage
+        theta = torch.tensor(values, requires_grad=True)
+        density = self.meshes[0].space.at(stage.beta).decode(theta)
+        found = [self._of(mesh.device, density.detach().numpy()) for mesh in self.meshes]
+        losses = torch.tensor([loss for loss, _ in found])
+        if stage.scale == "power":
+            worst, weights = losses.mean(), torch.full((len(found),), 1 / len(found))
+        else:  # the smooth maximum over all meshes is that of the meshes' own
+            worst = stage.softness * torch.logsumexp(losses / stage.softness, 0)
+            weights = torch.softmax(losses / stage.softness, 0)
+        gradient = sum(float(w) * slope for w, (_, slope) in zip(weights, found, strict=True))
+        penalty = stage.grey * (4 * density * (1 - density)).mean()
+        (slope,) = torch.autograd.grad((density * torch.from_numpy(gradient)).sum() + penalty, theta)
+        loss = float(worst) + float(penalty.detach())
+        if loss < self.least:
+            self.least, self.theta = loss, np.array(values)
+        return loss, slope.numpy()
+
+    def _of(self, device: PortDevice, density: Vector) -> tuple[float, Vector]:
+        self.search.solves += len(device.wavelength_um)
+        target = WorstWindow(*windows(self.search.problem, device), self.stage.scale, self.stage.softness)
+        level = len(device.cells_um) - 1
+        judge = TargetLoss((target,), device.fidelities[level])
+        response, gradient = device.vjp(density, level, judge)
+        return float(judge.judge([response])[0]), gradient
+
+
+def shortfall(problem: Challenge, scatterings: Sequence[Vector]) -> float:
+    """Largest violation in dB of several answers to a problem or, if there is none, minus the least metric."""
+    violation = max(problem.violation_db({"s": s}) for s in scatterings)
+    return violation if violation > 0 else -min(problem.eval_metric({"s": s}) for s in scatterings)
+
+
+def chosen(problem: Challenge, device: PortDevice) -> list[int]:
+    """Numbers of the wavelengths that a device has among the problem's."""
+    return [problem.device.wavelength_um.index(wavelength) for wavelength in device.wavelength_um]
 
 
 def windows(problem: Challenge, device: PortDevice) -> tuple[Vector, Vector]:
     """The windows at the wavelengths of a device that has some of the problem's, in order."""
-    known = list(problem.device.wavelength_um)
-    chosen = [known.index(w) for w in device.wavelength_um]
-    return problem.lower[:, chosen], problem.upper[:, chosen]
+    kept = chosen(problem, device)
+    return problem.lower[:, kept], problem.upper[:, kept]
 
 
-def resampled(theta: Vector, meshes: tuple[Mesh, ...], index: int) -> Vector:
-    """Parameters of one mesh's space from those of a coarser one, whose pixels are a whole number of times as wide.
+def resampled(theta: Vector, meshes: tuple[Mesh, ...], space: DensitySpace) -> Vector:
+    """Parameters of one space from those of a mesh's space whose pixels are a whole number of times as wide.
 
     Raises:
         ValueError: if no mesh has that many parameters.
     """
-    target = meshes[index].space.shape
     for mesh in meshes:
         if mesh.space.size == len(theta):
-            factors = [fine // rough for fine, rough in zip(target, mesh.space.shape, strict=True)]
+            factors = [fine // rough for fine, rough in zip(space.shape, mesh.space.shape, strict=True)]
             return np.kron(theta.reshape(mesh.space.shape), np.ones(factors)).ravel()
     raise ValueError(f"Expected parameters of one of the meshes' spaces. Got {len(theta)}.")
 
@@ -260,27 +262,3 @@ def coarse_device(device: PortDevice, cell_um: float, wavelength_um: tuple[float
         shapes=shapes,
         ports=tuple(replace(p, distance_um=round(p.distance_um / cell_um) * cell_um) for p in device.ports),
     )
-
-
-def edges(density: Vector) -> NDArray[np.bool_]:
-    """Pixels with a neighbour of the other kind."""
-    padded = np.pad(density, 1, mode="edge")
-    inner = padded[1:-1, 1:-1]
-    around = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    return np.any([side != inner for side in around], axis=0)
-
-
-def symmetrised(values: Vector, symmetries: tuple[str, ...]) -> Vector:
-    """Sum over the images under each symmetry in turn."""
-    total = torch.from_numpy(values)
-    for name in symmetries:
-        total = total + sum(image(total) for image in SYMMETRIES[name])
-    return total.numpy().copy()
-
-
-def flipped(density: Vector, index: int, symmetries: tuple[str, ...]) -> Vector:
-    """The density with one pixel and its images exchanged."""
-    mark = np.zeros(density.shape)
-    mark.ravel()[index] = 1.0
-    moved = symmetrised(mark, symmetries) > 0
-    return np.where(moved, 1 - density, density)

@@ -18,6 +18,7 @@ from physics.base import Array, Fidelity
 from physics.devices.challenges import challenge_device
 from physics.devices.port_device import PortDevice
 
+Scale = Literal["power", "db", "score"]
 Window = tuple[float, float]  # least and most power; 0 and 1 are no bound at all
 FREE, WEAK = (0.0, 1.0), (0.0, 1e-2)  # WEAK: at most -20 dB
 HALF_LOW = 10**-0.35  # -3.5 dB
@@ -95,13 +96,10 @@ class Challenge:
     def eval_metric(self, response: Mapping[str, Array]) -> float:
         """The problem's score in invrs-gym, on the leaderboard the higher the better; above 0 all windows are met.
 
-        Minus the largest signed distance of a power to its window, in units of the window's width; bounds of 0 and 1 do
-        not count, and an unbounded power counts as 1 inside (``elementwise_signed_psuedodistance_to_window``).
+        Minus the largest signed distance of a power to its window, see :meth:`WorstWindow.outside`.
         """
-        power = np.abs(np.asarray(response["s"])) ** 2
-        below = np.where(self.lower > 0, self.lower - power, -1.0)
-        above = np.where(self.upper < 1, power - self.upper, -1.0)
-        return float(-(np.maximum(below, above) / (self.upper - self.lower)).max())
+        power = torch.from_numpy(np.abs(np.asarray(response["s"])) ** 2)
+        return -float(torch.amax(WorstWindow.of(self, "score").outside(power)))
 
 
 def challenge(
@@ -125,22 +123,22 @@ class WorstWindow:
 
     Args:
         lower, upper: least and most power, ``ports x wavelengths``; 0 and 1 are no bound.
-        scale: "db": the smooth maximum of the excess in dB; "power": the sum of the powers' squared excess in units of
-            their permitted loss, smooth far from the goal, to begin with.
-        softness_db: width of the smooth maximum.
+        scale: "power": the sum of the powers outside, smooth far from the goal, to begin with; "db": the smooth maximum
+            of the excess in dB; "score": that of the distances of which `eval_metric` is minus the largest.
+        softness: width of the smooth maximum, in dB or in units of the windows' widths.
         weight: in loss and distance.
     """
 
     lower: Array
     upper: Array
-    scale: Literal["db", "power"] = "db"
-    softness_db: float = 0.3
+    scale: Scale = "db"
+    softness: float = 0.3
     weight: float = 1.0
 
     @classmethod
-    def of(cls, problem: Challenge, scale: Literal["db", "power"] = "db", softness_db: float = 0.3) -> WorstWindow:
+    def of(cls, problem: Challenge, scale: Scale = "db", softness: float = 0.3) -> WorstWindow:
         """The windows of a problem."""
-        return cls(problem.lower, problem.upper, scale, softness_db)
+        return cls(problem.lower, problem.upper, scale, softness)
 
     def check(self, fidelity: Fidelity) -> None:
         """Raises `ValueError` unless the fidelity answers "s" of the windows' shape."""
@@ -156,11 +154,23 @@ class WorstWindow:
         above = (level - 10 * torch.log10(high))[..., high < 1]
         return torch.cat([below, above], dim=-1)
 
+    def outside(self, power: Tensor) -> Tensor:
+        """Signed distances of powers `... x ports x wavelengths` to their windows in units of the windows' widths.
+
+        Negative inside; bounds of 0 and 1 do not count, and an unbounded power is 1 inside (invrs-gym's
+        ``elementwise_signed_psuedodistance_to_window``).
+        """
+        low, high = torch.as_tensor(self.lower), torch.as_tensor(self.upper)
+        below = torch.where(low > 0, low - power, -1.0)
+        above = torch.where(high < 1, power - high, -1.0)
+        return torch.maximum(below, above) / (high - low)
+
     def loss(self, response: TensorResponse, fidelity: Fidelity) -> Tensor:
         """The smooth loss, `...`."""
         power = response["s"].abs() ** 2
-        if self.scale == "db":
-            return self.softness_db * torch.logsumexp(self.excess(power) / self.softness_db, -1)
+        if self.scale != "power":
+            distances = self.excess(power) if self.scale == "db" else self.outside(power).flatten(-2)
+            return self.softness * torch.logsumexp(distances / self.softness, -1)
         low, high = torch.as_tensor(self.lower), torch.as_tensor(self.upper)
         below = (low - power)[..., low > 0].clamp(min=0)
         above = (power - high)[..., high < 1].clamp(min=0)
@@ -169,4 +179,3 @@ class WorstWindow:
     def distance(self, response: TensorResponse, fidelity: Fidelity) -> Tensor:
         """Largest violation in dB, `...`; 0 where all windows are met."""
         return self.excess(response["s"].abs() ** 2).amax(-1).clamp(min=0)
-

@@ -140,9 +140,8 @@ def ceviche_reading(device: PortDevice, s: Array) -> Array:
         s: ``ports x wavelengths`` (leading axes are kept) on the finest cells, the first port excited.
     """
     cell = device.cells_um[-1]
-    phases = np.array(
-        [[_phase(port.mode, cell, wavelength) for wavelength in device.wavelength_um] for port in device.ports]
-    )
+    wavelengths = [nominal + device.wavelength_shift_um for nominal in device.wavelength_um]
+    phases = np.array([[_phase(port.mode, cell, wavelength) for wavelength in wavelengths] for port in device.ports])
     share = np.tan(phases[0] / 4) ** 2
     to_monitor = np.exp(2j * phases[0] * device.ports[0].distance_um / cell)
     reflection = s[..., 0, :] * to_monitor

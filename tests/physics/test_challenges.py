@@ -74,6 +74,14 @@ def test_the_reading_of_a_reflectionless_device_is_the_monitor_s_share(bend):
     assert 20 * np.log10(np.abs(fine[0])) == pytest.approx([-55.7] * 6, abs=0.5)
 
 
+def test_the_reading_is_that_of_the_shifted_wavelength(bend):
+    nominal = challenge_device("waveguide_bend", lightweight=True, wavelength_um=(1.32, 1.34))
+    s = np.array([[0.1, 0.1j], [0.9, 0.9j]])
+    shifted = ceviche_reading(bend.with_parameters(wavelength_shift_um=0.05), s)
+    np.testing.assert_allclose(shifted, ceviche_reading(nominal, s), rtol=1e-12)
+    assert np.abs(shifted - ceviche_reading(bend, s)).max() > 1e-4
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="Expected a challenge among waveguide_bend"):
         challenge_device("bend")
