@@ -70,7 +70,7 @@ class Green:
             chosen = ours[start : start + COLUMNS]
             loads = np.zeros((index.size, len(chosen)), dtype=complex)
             loads[chosen, np.arange(len(chosen))] = 1
-            columns = (factor.solve(loads) if factor.pivoted else factor._once(loads, False))[cells]
+            columns = factor.estimate(loads)[cells]
             for moved in maps:  # G is the same between images
                 green[np.ix_(place[moved[cells]], place[moved[chosen]])] = columns
         slope = np.real(system.media.change(density, 1 - 2 * density)[0]).ravel()

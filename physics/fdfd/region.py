@@ -196,6 +196,13 @@ class RegionFactor:
             self._pivoted = Factor(self.matrix(), ordered=False)
         return self._pivoted.solve(loads, transposed)
 
+    def estimate(self, loads: Complex) -> Complex:
+        """As :meth:`solve`, in one pass whose residual nobody has seen: to rank many loads that are solved later."""
+        loads = np.ascontiguousarray(loads, dtype=np.complex128)
+        if self._interior is None or self._pivoted is not None:
+            return self.solve(loads)
+        return self._once(loads, False)
+
     def matrix(self) -> Sparse:
         """The window's operator with its surroundings, ``n x n``."""
         ring = self.region.ring

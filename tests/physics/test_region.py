@@ -14,7 +14,7 @@ from physics.devices import waveguide_bend
 from physics.fdfd import Axis, Coefficients, Grid, Pml, RegionFactor, Stencil, condense, ez_stencil, hz_stencil, linear
 from physics.fdfd import region as region_module
 from physics.fdfd.linear import Factor
-from physics.fdfd.region import ring_of
+from physics.fdfd.region import Region, ring_of
 
 OMEGA, CELL = 2 * np.pi / 1.55, 0.04
 
@@ -346,3 +346,18 @@ def test_a_design_changes_nothing_that_is_eliminated(polarization):
         inside = np.zeros(scene.grid.shape, dtype=bool).ravel()
         inside[cells_of(scene.grid.shape, scene.media.window)] = True
         assert moved.any() and inside[difference.row[moved]].all() and inside[difference.col[moved]].all()
+
+
+def test_an_estimate_is_the_solution_up_to_refinement():
+    rng = np.random.default_rng(3)
+    region = Region(
+        (0, 12, 0, 9),
+        np.zeros((len(ring_of(12, 9)),) * 2, complex),
+        *[np.zeros((108, 1), complex)] * 2,
+        np.zeros((1, 1)),
+    )
+    ones = np.ones((12, 9))
+    factor = RegionFactor(region, Coefficients(-4.5 - rng.random((12, 9)), ones, ones))
+    loads = rng.standard_normal((108, 5)) + 1j
+    assert_allclose(factor.estimate(loads), factor.solve(loads), rtol=1e-10)
+    assert_allclose(factor.matrix() @ factor.estimate(loads), loads, atol=1e-12)
