@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -245,7 +246,11 @@ def test_interrupt_keeps_what_is_finished(tmp_path):
     file.write_text(SLOW)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "invdesign", "run", str(file), "--out", str(out), "--strategy", "chance"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    # Tests that run in a shell's background would hand on that they ignore the interrupt.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=listening
+    )
     deadline = time.monotonic() + 120
     while not (process.poll() is not None or time.monotonic() > deadline):
         time.sleep(0.3)
