@@ -51,7 +51,15 @@ def test_a_failed_item_drops_what_it_held_and_stops_the_rest(threads):
     assert sorted(done) == list(range(40))
 
 
-def test_an_interrupt_does_not_wait_for_what_has_not_begun():
+@pytest.fixture
+def listening():
+    """Interrupts are heard, also where the tests run in a shell's background, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_does_not_wait_for_what_has_not_begun(listening):
     begun, cleaned = [], []
 
     def task(i):
