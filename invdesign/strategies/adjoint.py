@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from invdesign.evaluator import Evaluator
-from invdesign.points import at_sharpness, evaluate_points, verify
+from invdesign.points import evaluate_points
 from invdesign.problem import Problem
 from invdesign.strategies.descent import Optimizer, SolveFailed, Vector, descend
-from invdesign.strategies.patience import Patience
-from invdesign.strategies.start import first_theta, random_theta
+from invdesign.strategies.multistart import multistart
 from physics.base import Array
 
 
@@ -51,27 +50,12 @@ class Adjoint:
     def __call__(self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator) -> None:
         """Runs the strategy."""
         level = check_level_index(problem, self.level)
-        theta = first_theta(problem, self.start, rng)
-        number, patience = 1, Patience(evaluator)
-        while True:
-            try:
-                with evaluator.trajectory():
-                    self._descend(problem, evaluator, theta, number, level)
-                if number == 1:
-                    evaluator.note("converged", start=number)
-            except SolveFailed as error:
-                evaluator.note("start given up", start=number, error=str(error))
-            number += 1
-            if patience.lost() or (self.starts is not None and number > self.starts):
-                return
-            theta = random_theta(problem, rng)
 
-    def _descend(self, problem: Problem, evaluator: Evaluator, theta: Vector, number: int, level: int) -> None:
-        for beta in self.betas:
-            evaluator.stage = f"start {number}, sharpness {beta:g}"
-            function = proposing(at_sharpness(problem, beta), evaluator, level)
-            theta = descend(function, theta, optimizer=self.optimizer, evaluations=self.evaluations)
-            verify(problem, evaluator, theta, f"start {number}, sharpness {beta:g}")
+        def stage(sharper: Problem, theta: Vector) -> Vector:
+            function = proposing(sharper, evaluator, level)
+            return descend(function, theta, optimizer=self.optimizer, evaluations=self.evaluations)
+
+        multistart(problem, evaluator, rng, stage, betas=self.betas, start=self.start, starts=self.starts)
 
 
 def low_fidelity(**settings: Any) -> Adjoint:

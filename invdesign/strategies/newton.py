@@ -9,13 +9,12 @@ import numpy as np
 
 from invdesign.curvature import Curvature, CurvedLoss, check_curvature
 from invdesign.evaluator import Evaluator
-from invdesign.points import Point, at_sharpness, evaluate_points, verify
+from invdesign.points import Point, evaluate_points
 from invdesign.problem import Problem
 from invdesign.strategies.adjoint import check_level_index
 from invdesign.strategies.box_steps import BoxStep, box_step
 from invdesign.strategies.descent import SolveFailed, Vector
-from invdesign.strategies.patience import Patience
-from invdesign.strategies.start import first_theta, random_theta
+from invdesign.strategies.multistart import multistart
 from invdesign.strategies.trust_region import SMALLEST_RADIUS, next_radius
 from physics.base import Array, SimulationError
 
@@ -66,26 +65,10 @@ class Newton:
         """Runs the strategy."""
         check_curvature(problem)
         level = check_level_index(problem, self.level)
-        theta = first_theta(problem, self.start, rng)
-        number, patience = 1, Patience(evaluator)
-        while True:
-            try:
-                with evaluator.trajectory():
-                    self._descend(problem, evaluator, theta, number, level)
-                if number == 1:
-                    evaluator.note("converged", start=number)
-            except SolveFailed as error:
-                evaluator.note("start given up", start=number, error=str(error))
-            number += 1
-            if patience.lost() or (self.starts is not None and number > self.starts):
-                return
-            theta = random_theta(problem, rng)
 
-    def _descend(self, problem: Problem, evaluator: Evaluator, theta: Vector, number: int, level: int) -> None:
-        for beta in self.betas:
-            evaluator.stage = f"start {number}, sharpness {beta:g}"
-            theta = newton_descent(
-                at_sharpness(problem, beta),
+        def stage(sharper: Problem, theta: Vector) -> Vector:
+            return newton_descent(
+                sharper,
                 evaluator,
                 theta,
                 level,
@@ -94,7 +77,8 @@ class Newton:
                 tolerance=self.tolerance,
                 radius=self.radius,
             )
-            verify(problem, evaluator, theta, f"start {number}, sharpness {beta:g}")
+
+        multistart(problem, evaluator, rng, stage, betas=self.betas, start=self.start, starts=self.starts)
 
 
 def newton_descent(

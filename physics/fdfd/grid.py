@@ -133,6 +133,16 @@ class Grid:
         if self.x.cell_um != self.y.cell_um:
             raise ValueError(f"Expected square cells. Got sides {self.x.cell_um} and {self.y.cell_um} um.")
 
+    @classmethod
+    def around(cls, size_um: tuple[float, float], cell_um: float, margin_um: float, pml: Pml) -> Grid:
+        """The grid of a centred design region, its margins and absorbing layers on all sides.
+
+        Aligned with the region where that is a whole number of cells; all widths are rounded up to cells.
+        """
+        outside, layers = (math.ceil(width / cell_um - 1e-6) for width in (margin_um, pml.thickness_um))
+        x, y = (Axis(math.ceil(size / cell_um - 1e-6) + 2 * (outside + layers), cell_um, layers) for size in size_um)
+        return cls(x, y)
+
     @property
     def cell_um(self) -> float:
         """Side of a cell."""

@@ -16,7 +16,7 @@ import numpy as np
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.exterior import Exterior, condense
 from physics.fdfd.geometry import Rectangle, Shape, area_weights, paint
-from physics.fdfd.grid import Axis, Complex, Grid, Pml, Real
+from physics.fdfd.grid import Complex, Grid, Pml, Real
 from physics.fdfd.kept import kept
 from physics.fdfd.linear import Factor
 from physics.fdfd.media import DesignMap
@@ -61,13 +61,7 @@ class Scene:
     @cached_property
     def grid(self) -> Grid:
         """The mesh, aligned with the design region where that is a whole number of cells."""
-        outside = math.ceil(self.margin_um / self.cell_um - 1e-6)
-        layers = math.ceil(self.pml.thickness_um / self.cell_um - 1e-6)
-        x, y = (
-            Axis(math.ceil(size / self.cell_um - 1e-6) + 2 * (outside + layers), self.cell_um, layers)
-            for size in self.size_um
-        )
-        return Grid(x, y)
+        return Grid.around(self.size_um, self.cell_um, self.margin_um, self.pml)
 
     @cached_property
     def media(self) -> DesignMap:

@@ -14,7 +14,7 @@ from physics.devices.open.linear_device import LinearSystem
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.exterior import condense
 from physics.fdfd.geometry import Rectangle, Shape, area_weights, paint
-from physics.fdfd.grid import Axis, Complex, Grid, Pml, Real
+from physics.fdfd.grid import Complex, Grid, Pml, Real
 from physics.fdfd.kept import kept
 from physics.fdfd.media import DesignMap
 from physics.fdfd.monitors import Mask, far_field
@@ -61,13 +61,7 @@ class ScatteringScene:
     @cached_property
     def grid(self) -> Grid:
         """The mesh, aligned with the design region where that is a whole number of cells."""
-        outside = math.ceil(self.margin_um / self.cell_um - 1e-6)
-        layers = math.ceil(self.pml.thickness_um / self.cell_um - 1e-6)
-        x, y = (
-            Axis(math.ceil(size / self.cell_um - 1e-6) + 2 * (outside + layers), self.cell_um, layers)
-            for size in self.size_um
-        )
-        return Grid(x, y)
+        return Grid.around(self.size_um, self.cell_um, self.margin_um, self.pml)
 
     @cached_property
     def design(self) -> CoveredDesign:
