@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
-import time
 from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 
+from invdesign.clock import cpu_clock
 from invdesign.executors import InProcess
 from invdesign.ledger import Ledger
 from invdesign.store import Store
@@ -89,10 +89,10 @@ class Dispatcher:
     def _prepare(self, task: Task) -> None:
         """Has the solver do its one-off set-up, which is counted apart; workers of a pool do it within a solve."""
         if self.in_process and isinstance(task.simulator, HasSetup):
-            start = time.process_time()
+            start = cpu_clock()
             with suppress(Exception):  # what ails the solver, the solve itself will say
                 task.simulator.prepare(task.level)
-            spent = time.process_time() - start
+            spent = cpu_clock() - start
             self.ledger.meter.setup_cpu_seconds += spent
             self.ledger.exclude(spent)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 
 from invdesign.arrays import content_key
 from invdesign.budget import BudgetSpent, Meter
+from invdesign.clock import cpu_clock
 from invdesign.dispatch import Dispatcher
 from invdesign.ledger import Ledger
 from invdesign.records import Candidate, Note, Record
@@ -228,9 +228,9 @@ class Evaluator:
         if found is None:
             if self.replay_only:
                 raise BudgetSpent("The stored part of the run ends here.")
-            start = time.process_time()
+            start = cpu_clock()
             payload = compute()
-            cpu_seconds = time.process_time() - start
+            cpu_seconds = cpu_clock() - start
             self.store.add_artefact(key, kind, payload, cpu_seconds)
             self.ledger.exclude(cpu_seconds)
             found = self.store.artefact(key)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 
 from invdesign.budget import Meter
+from invdesign.clock import cpu_clock
 from invdesign.store import Store
 
 
@@ -23,7 +23,7 @@ class Ledger:
         self.meter = meter
         self.seq = 0
         self._journal = store.journal(run)
-        self._mark = time.process_time()
+        self._mark = cpu_clock()
         self._warned = False
 
     @property
@@ -40,7 +40,7 @@ class Ledger:
 
         True where it differs from the journal: what the journal has from here on is of a path that is left.
         """
-        now = time.process_time()
+        now = cpu_clock()
         overhead = max(0.0, now - self._mark)
         self._mark = now
         known = self._journal.get(self.seq)

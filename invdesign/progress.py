@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from invdesign.budget import Meter
+from invdesign.clock import cpu_clock
 from invdesign.evaluator import Evaluator
 
 Observer = Callable[[Evaluator], None]
@@ -58,9 +59,9 @@ def uncharged(show: Observer) -> Observer:
     """What the display itself costs is not charged to the strategy."""
 
     def observe(evaluator: Evaluator) -> None:
-        start = time.process_time()
+        start = cpu_clock()
         show(evaluator)
-        evaluator.ledger.exclude(time.process_time() - start)
+        evaluator.ledger.exclude(cpu_clock() - start)
 
     return observe
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from invdesign.clock import cpu_clock
 from physics.base import Array, Cotangents, Differentiable, Fidelity, Response, Simulator, resolve_cotangents
+from physics.worker import WorkerDied, WorkerTimeout
 
 FAILURE_KINDS = ("raised", "crashed", "timed out")
 
@@ -40,18 +41,24 @@ class Outcome:
 def execute(task: Task) -> Outcome:
     """Runs a task; whatever the solver or the cotangents' function raises becomes part of the outcome.
 
+    A solver's own worker that died or outlived its time limit counts as such: it may be asked again.
+
     A response that came before its gradient failed is handed back with the error.
     """
-    start = time.process_time()
+    start = cpu_clock()
     seen: dict[str, dict[str, Array]] = {}
-    cotangents, gradient, message = None, None, None
+    cotangents, gradient, message, failure = None, None, None, None
     try:
         cotangents, gradient = _solve(task, seen)
+    except WorkerTimeout as error:
+        message, failure = str(error), "timed out"
+    except WorkerDied as error:
+        message, failure = str(error), "crashed"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a solver may raise anything; it is recorded, not hidden
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__}: {error} (in {where.name}, line {where.lineno})"
-    failure = None if message is None else "raised"
-    spent = time.process_time() - start
+        failure = "raised"
+    spent = cpu_clock() - start
     return Outcome(seen.get("response"), cotangents, gradient, spent, message, failure)
 
 
