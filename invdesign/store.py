@@ -107,8 +107,11 @@ class Store:
                 self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _check_schema(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0 and self._empty():
+        # In one statement, so that no other process makes the schema between the two.
+        version, empty = self._db.execute(
+            "SELECT user_version, (SELECT count(*) = 0 FROM sqlite_master) FROM pragma_user_version"
+        ).fetchone()
+        if version == 0 and empty:
             return
         if version != SCHEMA_VERSION:
             raise StoreError(
