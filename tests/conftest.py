@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from physics.fdfd.kept import FOLDER_VARIABLE
+from physics.sealed import FOLDER_VARIABLE
 
 
 @pytest.fixture(scope="session", autouse=True)

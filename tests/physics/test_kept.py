@@ -13,6 +13,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 
+from physics import sealed
 from physics.devices import waveguide_bend
 from physics.fdfd import Constant, Pml, Rectangle, kept, scene
 
@@ -26,7 +27,7 @@ def small(**changes):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv(kept.FOLDER_VARIABLE, str(tmp_path / "kept"))
+    monkeypatch.setenv(sealed.FOLDER_VARIABLE, str(tmp_path / "kept"))
     return tmp_path / "kept"
 
 
@@ -152,7 +153,7 @@ def test_nothing_is_unpickled(folder, built):
     (path,) = files(folder)
     memory = io.BytesIO()
     np.savez(memory, **dict.fromkeys(("wraps", *CONTENT), np.array([{"an": "object"}], dtype=object)))
-    path.write_bytes(kept._sealed(path.stem, memory.getvalue()) + memory.getvalue())
+    path.write_bytes(sealed.seal(path.stem, memory.getvalue()) + memory.getvalue())
     with pytest.raises(ValueError, match="allow_pickle=False"):
         region_of(small())
 
@@ -161,7 +162,7 @@ def test_a_folder_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, built)
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     for place in (blocked, blocked / "below"):
-        monkeypatch.setenv(kept.FOLDER_VARIABLE, str(place))
+        monkeypatch.setenv(sealed.FOLDER_VARIABLE, str(place))
         with pytest.warns(RuntimeWarning, match="computed again"):
             region = region_of(small())
         assert np.isfinite(region.exterior).all()
@@ -193,27 +194,27 @@ def test_a_read_only_folder_is_read(folder, monkeypatch, built):
 
 
 def test_an_empty_variable_switches_off(tmp_path, monkeypatch, built):
-    monkeypatch.setenv(kept.FOLDER_VARIABLE, "")
+    monkeypatch.setenv(sealed.FOLDER_VARIABLE, "")
     monkeypatch.chdir(tmp_path)
     region_of(small())
     region_of(small())
     assert len(built) == 2 and list(tmp_path.iterdir()) == []
-    assert kept.folder() is None
+    assert sealed.folder() is None
 
 
 def test_the_default_is_in_the_users_cache(tmp_path, monkeypatch):
-    monkeypatch.delenv(kept.FOLDER_VARIABLE)
+    monkeypatch.delenv(sealed.FOLDER_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert kept.folder() == tmp_path / "invdesign" / "fdfd"
+    assert sealed.folder() == tmp_path / "invdesign" / "fdfd"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert kept.folder() == tmp_path / ".cache" / "invdesign" / "fdfd"
+    assert sealed.folder() == tmp_path / ".cache" / "invdesign" / "fdfd"
 
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", homeless)
-    assert kept.folder() is None
+    assert sealed.folder() is None
 
 
 def test_the_least_recently_used_are_dropped(folder, monkeypatch):
@@ -228,15 +229,15 @@ def test_the_least_recently_used_are_dropped(folder, monkeypatch):
     for age, path in ((30, first), (20, second), (1000, foreign[0]), (1000, foreign[1])):
         os.utime(path, (path.stat().st_mtime - age,) * 2)
     region_of(small())  # uses the first
-    monkeypatch.setenv(kept.LIMIT_VARIABLE, str(2.5 * size / 1e6))
+    monkeypatch.setenv(sealed.LIMIT_VARIABLE, str(2.5 * size / 1e6))
     region_of(small(wavelength_um=1.57))
     left = set(files(folder))
     assert first in left and second not in left and len(left) == 3
     assert all(path.exists() for path in foreign)
-    monkeypatch.setenv(kept.LIMIT_VARIABLE, "0")
+    monkeypatch.setenv(sealed.LIMIT_VARIABLE, "0")
     region_of(small(wavelength_um=1.58))
     assert len(files(folder)) == 2  # what was just written stays, and so does a foreign file
-    monkeypatch.setenv(kept.LIMIT_VARIABLE, "plenty")
+    monkeypatch.setenv(sealed.LIMIT_VARIABLE, "plenty")
     with pytest.raises(ValueError, match="number of megabytes"):
         region_of(small(wavelength_um=1.59))
 
@@ -260,7 +261,7 @@ def test_a_file_that_another_process_drops_first_is_no_error(folder, monkeypatch
         unlink(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "unlink", twice)
-    monkeypatch.setenv(kept.LIMIT_VARIABLE, "0")
+    monkeypatch.setenv(sealed.LIMIT_VARIABLE, "0")
     region_of(small(wavelength_um=1.56))
     assert len(files(folder)) == 1
 
