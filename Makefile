@@ -6,7 +6,14 @@ READY := $(VENV)/.ready
 # Extra arguments for pip, e.g. an index with CPU-only wheels of torch.
 PIP_ARGS ?=
 
-.PHONY: demo test test-all setup lint types format clean
+# The interpreter that has MIT Meep, beside our own: Debian's build needs the system's Python and its numpy.
+MEEP_PYTHON ?= /usr/bin/python3
+MEEP := $(VENV)/meep
+AUTOGRAD := 1.9.1
+MEEP_HAS = -W ignore -c 'import sys, matplotlib, meep, scipy; sys.exit(not hasattr(meep, "MaterialGrid"))' >/dev/null
+AS_ROOT = $$(test $$(id -u) = 0 || echo sudo)
+
+.PHONY: demo test test-all setup setup-meep lint types format clean
 
 demo: $(READY)
 	$(BIN)/invdesign run examples/waveguide_bend.py --out runs/demo
@@ -18,6 +25,24 @@ test-all: $(READY)
 	$(BIN)/python -m pytest -m "slow or not slow"
 
 setup: $(READY)
+
+# MIT Meep on Debian and Ubuntu, with autograd for meep.adjoint in an environment that `invdesign` finds by itself.
+setup-meep: $(READY)
+	@if test -e $(MEEP)/.ready && $(MEEP)/bin/python $(MEEP_HAS) 2>/dev/null; then echo "Meep is there already."; \
+	elif command -v apt-get >/dev/null; then $(MAKE) --no-print-directory $(MEEP)/.ready; \
+	else echo "Expected apt-get (Debian, Ubuntu). Elsewhere: conda create -n meep -c conda-forge pymeep, then" \
+	  "export INVDESIGN_MEEP_PYTHON=\$$(conda run -n meep which python)" >&2; exit 1; fi
+	$(BIN)/invdesign doctor
+
+$(MEEP)/.ready: $(READY)
+	$(MEEP_PYTHON) $(MEEP_HAS) 2>/dev/null || { $(AS_ROOT) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(AS_ROOT) apt-get install -y -qq --no-install-recommends \
+	  python3-meep python3-matplotlib python3-scipy; }
+	$(MEEP_PYTHON) -m venv --clear --without-pip --system-site-packages $(MEEP)
+	$(BIN)/python -m pip --python $(MEEP)/bin/python install --quiet --disable-pip-version-check $(PIP_ARGS) \
+	  --no-deps autograd==$(AUTOGRAD)
+	$(MEEP)/bin/python $(MEEP_HAS)
+	@touch $@
 
 lint: $(READY)
 	$(BIN)/ruff check .

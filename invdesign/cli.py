@@ -25,6 +25,7 @@ from invdesign.result import Result
 from invdesign.run import Strategy, run, run_key
 from invdesign.store import Store, StoreError
 from invdesign.tables import plain_run, print_results, runs_table
+from physics.base import MissingSoftware
 
 INTERRUPTED = 130
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -42,7 +43,7 @@ def explained() -> Iterator[None]:
     """Turns errors that say what to do into messages, and an interrupt into the conventional exit code."""
     try:
         yield
-    except (ExperimentError, StoreError, ContentError) as error:
+    except (ExperimentError, StoreError, ContentError, MissingSoftware) as error:
         raise UserError(str(error)) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -280,6 +281,23 @@ def simulators_command(as_json: bool) -> None:
         click.echo("  answers:    " + ", ".join(f"{name}[{', '.join(axes)}]" for name, (axes, _, _) in answers.items()))
         click.echo("  parameters: " + ", ".join(f"{key}={value}" for key, value in entry["parameters"].items()))
         click.echo(f"  design:     {' x '.join(map(str, entry['design_shape']))} pixels\n")
+
+
+@main.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def doctor_command(as_json: bool) -> None:
+    """Says what is there of all optional parts, and how to get the rest."""
+    from invdesign.doctor import findings
+
+    found = findings()
+    if as_json:
+        click.echo(json.dumps([finding.described() for finding in found], indent=2))
+        return
+    colours = {"there": "green", "absent": "yellow", "trouble": "red"}
+    for finding in found:
+        click.echo(click.style(f"{finding.state:8}", fg=colours[finding.state]) + f"{finding.part:12}{finding.found}")
+        if finding.remedy:
+            click.echo(f"{'':20}for {finding.use}: {finding.remedy}")
 
 
 @main.command("salvage")

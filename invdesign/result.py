@@ -17,7 +17,7 @@ from invdesign.budget import Budget
 from invdesign.manufacture import FeatureCheck, feature_checks
 from invdesign.problem import Problem
 from invdesign.records import Candidate, Note, Record
-from physics.base import Array, Response
+from physics.base import Array, HasProvenance, Response, Simulator
 
 # Largest change of any magnitude in the response, from the reference to the refined solver, that counts as converged.
 DRIFT_TOLERANCE = 0.01
@@ -123,6 +123,22 @@ def drift(reference: Response, refined: Response) -> float:
         for k in shared
     ]
     return float(max(changes, default=float("nan")))
+
+
+def solvers(simulators: Sequence[Simulator]) -> dict[str, str]:
+    """Level's name -> solver, version and resolution in words, of simulators that say so."""
+    words = {}
+    for simulator in simulators:
+        for level, fidelity in enumerate(simulator.fidelities if isinstance(simulator, HasProvenance) else ()):
+            told = simulator.provenance(level) if isinstance(simulator, HasProvenance) else {}
+            words[fidelity.name] = f"{told.get('solver', '')} {told.get('version', '')}, {told.get('resolution', '')}"
+    return words
+
+
+def solver_words(result: Result, fidelity: str) -> str:
+    """A level's name, with solver, version and resolution where they are known."""
+    told = result.provenance.get("solvers", {}).get(fidelity)
+    return f"{fidelity} ({told})" if told else fidelity
 
 
 def provenance() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from invdesign.executors import InProcess
 from invdesign.ledger import Ledger
 from invdesign.points import verify
 from invdesign.problem import Problem
-from invdesign.result import ConvergenceCheck, Costs, Result, drift, provenance
+from invdesign.result import ConvergenceCheck, Costs, Result, drift, provenance, solvers
 from invdesign.store import Store
 from invdesign.work import Task
 from physics.base import HasRefinement, Simulator
@@ -100,6 +100,7 @@ def run(
         "strategy": repr(strategy)[:2000],
         "identity": problem.simulator.identity,
         "fidelities": [f.name for f in problem.simulator.fidelities],
+        "solvers": solvers([problem.simulator, *([refined] if refined else [])]),
         "store": store.path,
     }
     if not replay_only:

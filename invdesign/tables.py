@@ -14,7 +14,7 @@ from invdesign.report import table as report
 from invdesign.report.comparison import comparison_table, comparison_title
 from invdesign.report.facts import overall_best, stand
 from invdesign.report.lessons import learnt_table, lessons, steps_table
-from invdesign.result import Result
+from invdesign.result import Result, solver_words
 from physics.base import Array
 
 
@@ -68,7 +68,8 @@ def best_line(results: Sequence[Result]) -> str:
     values = "; ".join(f"{s.name}: worst {short(s.worst)}" for s in standings)
     grey = bool(np.any((best.design > 0) & (best.design < 1)))
     made = "grey as drawn" if grey else "binarised"
-    text = f"Verified best: {result.strategy}, {made}, {state} at {result.problem.reference.name} ({values})."
+    where = solver_words(result, result.problem.reference.name)
+    text = f"Verified best: {result.strategy}, {made}, {state} at {where} ({values})."
     check = result.check
     if check is None:
         return text

@@ -22,6 +22,10 @@ class SimulationError(RuntimeError):
     """A solve that failed for a reason the solver can name."""
 
 
+class MissingSoftware(ImportError):
+    """An optional program or package that is needed and not there; says what to install."""
+
+
 @dataclass(frozen=True)
 class Quantity:
     """One named, gridded output of a solver.
@@ -171,6 +175,13 @@ class HasSurroundings(Protocol):
     """``surroundings`` gives what lies around the design as densities, ``margin_px`` pixels wide on every side."""
 
     def surroundings(self, margin_px: int = 1) -> Array: ...
+
+
+@runtime_checkable
+class HasProvenance(Protocol):
+    """``provenance`` names what answers at a level: "solver", "version", "resolution", as text."""
+
+    def provenance(self, level: int) -> Mapping[str, str]: ...
 
 
 @runtime_checkable

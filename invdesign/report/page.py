@@ -14,7 +14,7 @@ from invdesign.figures.values import number, unit_of
 from invdesign.manufacture import FeatureCheck
 from invdesign.report.facts import Standing, ended, overall_best, stand, versions
 from invdesign.report.table import Table, fixed, show
-from invdesign.result import DRIFT_TOLERANCE, Result
+from invdesign.result import DRIFT_TOLERANCE, Result, solver_words
 from invdesign.targets import Target
 
 
@@ -47,15 +47,17 @@ def headline(results: Sequence[Result]) -> Headline:
     grey = bool(np.any((best.design > 0) & (best.design < 1)))
     how = "as it stands, grey pixels included (the GDSII file cuts them at 1/2)" if grey else "as it would be made"
     cases = f", in {len(best.responses)} cases" if len(best.responses) > 1 else ""
-    sentences = [f"Found by “{result.strategy}” and verified at {problem.reference.name} {how}{cases}."]
+    sentences = [
+        f"Found by “{result.strategy}” and verified at {solver_words(result, problem.reference.name)} {how}{cases}."
+    ]
     if check is not None:
         verdict = "converged" if check.converged else f"not converged, more than {DRIFT_TOLERANCE:g}"
         there = f"; it misses by {show(check.distance, 3)} there" if check.distance > 0 else ""
         if check.distance == 0 and any(s.met is not None for s in standings):
             there = "; all targets are met there too"
+        where = solver_words(result, check.fidelity)
         sentences.append(
-            f"On the stricter solver {check.fidelity} the response moves by at most {show(check.drift, 2)} "
-            f"({verdict}){there}."
+            f"On the stricter solver {where} the response moves by at most {show(check.drift, 2)} ({verdict}){there}."
         )
     else:
         sentences.append("The result was not checked on a stricter solver.")
@@ -225,6 +227,7 @@ def provenance_table(results: Sequence[Result]) -> Table:
         ("simulator", f"{type(simulator).__name__}, identity {simulator.identity}"),
         ("fidelities", ", ".join(f"{f.name} (cost {f.cost:.3g})" for f in simulator.fidelities)),
     ]
+    rows += [(f"solver at {name}", words) for name, words in facts.get("solvers", {}).items()]
     if facts.get("store"):
         rows.append(("store", str(facts["store"])))
     for result in results:

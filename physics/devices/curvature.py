@@ -29,7 +29,7 @@ def hessian_product(
     Raises:
         SimulationError: if a solve fails or the product is not finite.
     """
-    scenes, sources = device._scenes(level), device._sources
+    scenes, sources = device._scenes(level), device.source_numbers
     tangents: dict[int, Tangent] = {}
 
     def forward(i: int) -> tuple[Complex, Complex]:
@@ -38,13 +38,13 @@ def hessian_product(
 
     with device._lanes() as lanes:
         s, ds = (np.stack(parts, axis=-1) for parts in zip(*lanes.each(forward), strict=True))
-        response = device._response(s)
-        change = device._named(ds, 2 * np.real(np.conj(s) * ds))
+        response = device.response_of(s)
+        change = device.named(ds, 2 * np.real(np.conj(s) * ds))
         given = resolve_cotangents(cotangents, response)
         moved = resolve_change(cotangents, response, change)
         of_powers = {name: value for name, value in given.items() if name != "s"}
-        seed = device._seed(given, response)
-        d_seed = device._seed(moved, response) + device._seed(of_powers, change)
+        seed = device.seed_of(given, response)
+        d_seed = device.seed_of(moved, response) + device.seed_of(of_powers, change)
         products = lanes.each(lambda i: tangents[i].product(seed[..., i], d_seed[..., i], sources))
     product = np.sum(products, axis=0)
     if not np.isfinite(product).all():

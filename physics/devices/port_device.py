@@ -31,7 +31,7 @@ from physics.devices.parameters import CORNERS, with_values
 from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.curvature import Solved, factors
 from physics.fdfd.dispersion import ROOM_K, Medium, number
-from physics.fdfd.geometry import Shape, paint, unbounded
+from physics.fdfd.geometry import Shape, paint_between, unbounded
 from physics.fdfd.grid import Axis, Complex, Grid, Pml, Real
 from physics.fdfd.lanes import Lanes
 from physics.fdfd.ports import Port
@@ -140,6 +140,12 @@ class PortDevice:
         """SHA-256 of the solver version and of every parameter that changes an answer."""
         return content_hash(SOLVER_VERSION, self, without=("threads",))
 
+    def provenance(self, level: int) -> Mapping[str, str]:
+        """Solver, version and resolution of a level."""
+        check_level(level, self.fidelities)
+        cell = f"{1000 * self.cells_um[level]:g} nm cells, 2D"
+        return {"solver": "FDFD of this package", "version": SOLVER_VERSION, "resolution": cell}
+
     @one_blas_thread()
     def prepare(self, level: int) -> None:
         """Condenses the surroundings at every wavelength, which later solves share, in other processes too."""
@@ -154,12 +160,12 @@ class PortDevice:
 
         def forward(i: int) -> Complex:
             system = self._system(level, i)
-            loads = system.region.sources[:, self._sources]
-            return system.scattering(system.factor(density).solve(loads), self._sources)
+            loads = system.region.sources[:, self.source_numbers]
+            return system.scattering(system.factor(density).solve(loads), self.source_numbers)
 
         with self._lanes() as lanes:
             s = lanes.each(forward)
-        return self._response(np.stack(s, axis=-1))
+        return self.response_of(np.stack(s, axis=-1))
 
     @one_blas_thread()
     def vjp(self, design: Array, level: int, cotangents: Cotangents, replicate: int = 0) -> tuple[Response, Array]:
@@ -176,15 +182,15 @@ class PortDevice:
             solved = Solved.of(system, density)
             fields[i] = solved.field
             factors.give(self._scenes(level)[i], density, solved)
-            return system.scattering(fields[i][:, self._sources], self._sources)
+            return system.scattering(fields[i][:, self.source_numbers], self.source_numbers)
 
         def backward(i: int, seed: Complex) -> Real:
             adjoint = fields[i] @ np.conj(seed)
-            return self._system(level, i).pull_back(density, adjoint, fields[i][:, self._sources])
+            return self._system(level, i).pull_back(density, adjoint, fields[i][:, self.source_numbers])
 
         with self._lanes() as lanes:
-            response = self._response(np.stack(lanes.each(forward), axis=-1))
-            seed = self._seed(resolve_cotangents(cotangents, response), response)
+            response = self.response_of(np.stack(lanes.each(forward), axis=-1))
+            seed = self.seed_of(resolve_cotangents(cotangents, response), response)
             gradients = lanes.each(lambda i: backward(i, seed[..., i]))
         gradient = np.sum(gradients, axis=0)
         if not np.isfinite(gradient).all():
@@ -219,7 +225,7 @@ class PortDevice:
 
         def solve(i: int) -> Complex:
             scene = self.scene(level, i)
-            loads = np.stack([scene.port_vectors()[source].w.ravel() for source in self._sources], axis=1)
+            loads = np.stack([scene.port_vectors()[source].w.ravel() for source in self.source_numbers], axis=1)
             unit_power = 2 * np.sqrt(2j * math.pi / scene.wavelength_um)
             return unit_power * scene.everywhere(density, loads).reshape(*scene.grid.shape, -1)
 
@@ -267,13 +273,8 @@ class PortDevice:
         Raises:
             ValueError: where both are the same.
         """
-        scene = self.scene(0)
         x, y = (Axis(pixels + 2 * margin_px, self.pixel_um) for pixels in self.design_shape)
-        low, high = scene.permittivity
-        if low == high:
-            raise ValueError(f"Expected two different permittivities of the design. Got {low} and {high}.")
-        share = np.real((paint(Grid(x, y), scene.background, scene.shapes) - low) / (high - low))
-        return np.clip(share, 0.0, 1.0)
+        return surrounding_density(self, x, y)
 
     def scene(self, level: int, i: int = 0) -> Scene:
         """The device on the mesh of a level at its wavelength number ``i``."""
@@ -288,7 +289,8 @@ class PortDevice:
         )  # fmt: skip
 
     @cached_property
-    def _sources(self) -> list[int]:
+    def source_numbers(self) -> list[int]:
+        """Numbers among the ports of those that are excited."""
         names = [port.name for port in self.ports]
         return [names.index(name) for name in ((self.source,) if isinstance(self.source, str) else self.source)]
 
@@ -308,24 +310,28 @@ class PortDevice:
     def _kept_scenes(self) -> dict[int, tuple[Scene, ...]]:
         return {}
 
-    def _response(self, s: Complex) -> dict[str, Array]:
-        """From ``ports x sources x wavelengths``."""
+    def response_of(self, s: Complex) -> dict[str, Array]:
+        """The response of scattering parameters ``ports x sources x wavelengths``.
+
+        Raises:
+            SimulationError: for NaN or infinity.
+        """
         if not np.isfinite(s).all():
             raise SimulationError("Expected finite scattering parameters. Got NaN or infinity.")
-        return self._named(s, np.abs(s) ** 2)
+        return self.named(s, np.abs(s) ** 2)
 
-    def _named(self, s: Complex, power: Real) -> dict[str, Array]:
+    def named(self, s: Complex, power: Real) -> dict[str, Array]:
         """The response's quantities from those of all ports and sources."""
         if not isinstance(self.source, str):
             return {"s": s, "power": power}
-        s, power, own = np.ascontiguousarray(s[:, 0]), power[:, 0], self._sources[0]
+        s, power, own = np.ascontiguousarray(s[:, 0]), power[:, 0], self.source_numbers[0]
         return {"s": s, "transmission": np.delete(power, own, axis=0), "reflection": power[own]}
 
-    def _seed(self, cotangents: dict[str, Array], response: Response) -> Complex:
+    def seed_of(self, cotangents: dict[str, Array], response: Response) -> Complex:
         """Cotangent of ``s`` (ports x sources x wavelengths): abs(s)^2 contributes 2 s times its own."""
         s = response["s"]
         weight: Real = np.zeros(s.shape)
-        others = np.arange(len(self.ports)) != self._sources[0]
+        others = np.arange(len(self.ports)) != self.source_numbers[0]
         if "power" in cotangents:
             weight = cotangents["power"].real
         if "transmission" in cotangents:
@@ -341,3 +347,22 @@ class PortDevice:
     def __getstate__(self) -> dict[str, Any]:
         """Only the fields travel to other processes."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def surrounding_density(device: PortDevice, x: Axis, y: Axis, i: int = 0) -> Real:
+    """What lies around a device's design, as densities on the cells of two axes; see :meth:`PortDevice.surroundings`.
+
+    Args:
+        device: whose shapes and background.
+        x, y: axes, centred on the design region.
+        i: number of the wavelength.
+
+    Raises:
+        ValueError: where density 0 and 1 have the same permittivity.
+    """
+    scene = device.scene(0, i)
+    low, high = scene.permittivity
+    if low == high:
+        raise ValueError(f"Expected two different permittivities of the design. Got {low} and {high}.")
+    share = np.real((paint_between(x, y, scene.background, scene.shapes) - low) / (high - low))
+    return np.clip(share, 0.0, 1.0)

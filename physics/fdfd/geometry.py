@@ -16,7 +16,7 @@ from physics.fdfd.values import real, reals
 
 __all__ = [
     "Circle", "Polygon", "Rectangle", "Shape", "area_weights", "area_weights_exact", "check_permittivity", "paint",
-    "painted_columns", "shape_lines", "unbounded",
+    "paint_between", "painted_columns", "shape_lines", "unbounded",
 ]  # fmt: skip
 
 SAMPLES = 8  # lines a cell under a curved or slanted boundary
@@ -303,7 +303,12 @@ def paint(grid: Grid, background: float | complex, shapes: Sequence[Shape]) -> R
     Exact for rectangles, to second order in an eighth of a cell for the others. For Ez (the field parallel to every
     interface) the arithmetic mean over the cell is second-order accurate. Real unless a permittivity is complex.
     """
-    x, y = shape_lines(grid.x, shapes), shape_lines(grid.y, [shape.transposed for shape in shapes])
-    weights_x, weights_y = area_weights_exact(grid.x.edges_um, x), area_weights_exact(grid.y.edges_um, y)
+    return paint_between(grid.x, grid.y, background, shapes)
+
+
+def paint_between(x_axis: Axis, y_axis: Axis, background: float | complex, shapes: Sequence[Shape]) -> Real | Complex:
+    """:func:`paint` on cells of any two sides."""
+    x, y = shape_lines(x_axis, shapes), shape_lines(y_axis, [shape.transposed for shape in shapes])
+    weights_x, weights_y = area_weights_exact(x_axis.edges_um, x), area_weights_exact(y_axis.edges_um, y)
     parts = [weights_x[:, c] @ (fine @ weights_y.T) for c, fine in painted_columns(x, y, background, shapes)]
     return np.sum(parts, axis=0)

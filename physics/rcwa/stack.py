@@ -9,17 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from physics.base import MissingSoftware
 from physics.rcwa.factorisation import permittivity_matrices
 from physics.rcwa.functions import RootAndPropagator
 from physics.rcwa.orders import Incidence, Pair
 
 
 def torcwa() -> Any:
-    """The package, or ``ImportError`` that says how to install it."""
+    """The package, or ``MissingSoftware`` that says how to install it."""
     try:
         return importlib.import_module("torcwa")
     except ImportError as error:
-        raise ImportError(
+        raise MissingSoftware(
             "Expected the package torcwa for gratings and meta-atoms. Got none; install it with "
             "`pip install invdesign[rcwa]`."
         ) from error
