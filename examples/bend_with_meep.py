@@ -24,8 +24,8 @@ device = waveguide_bend(
     cladding_permittivity=2.085,
     polarization="Hz",  # quasi-TE
 )
-# Levels fdfd-40nm, fdfd-20nm and meep-2d-20nm, the reference.
-simulator = MeepLadder(device, cells_um=(0.02,), slab_um=0.22)
+# Levels fdfd-40nm, fdfd-20nm and meep-2d-25nm, the reference.
+simulator = MeepLadder(device, cells_um=(0.025,), slab_um=0.22)
 
 problem = Problem(
     space=DensitySpace(
@@ -44,7 +44,7 @@ strategies = {
     "quarter ring": drawn(quarter_ring(device)),
     "designed on FDFD": low_fidelity(optimizer="lbfgsb", starts=1),
     # FDFD's design, then steps on FDFD that Meep's value and gradient correct.
-    "refined on Meep": hybrid(step_on="low_fidelity", betas=(32.0, 64.0), steps=4, starts=1),
+    "refined on Meep": hybrid(step_on="low_fidelity", betas=(64.0,), steps=5, starts=1),
 }
 
 budget = Budget(cpu_seconds=240)
