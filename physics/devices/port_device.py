@@ -32,7 +32,7 @@ from physics.fdfd.blas import one_blas_thread
 from physics.fdfd.curvature import Solved, factors
 from physics.fdfd.dispersion import ROOM_K, Medium, number
 from physics.fdfd.geometry import Shape, paint_between, unbounded
-from physics.fdfd.grid import Axis, Complex, Grid, Pml, Real
+from physics.fdfd.grid import Axis, Complex, Pml, Real
 from physics.fdfd.lanes import Lanes
 from physics.fdfd.ports import Port
 from physics.fdfd.scene import ReducedSystem, Scene, reduced_system

@@ -30,6 +30,7 @@ import meep as mp
 import meep.adjoint as mpa
 import numpy as np
 
+ADJOINT_PULSE = 0.2  # width of its spectrum, relative to its centre: that of the forward pulse, or less
 HALF_LOBE = 0.3  # of its peak, the field that begins a mode's first lobe
 SAMPLES = 400  # points across a port
 
@@ -60,6 +61,16 @@ def shape(described, thickness, centre):
     low = 0.0 if thickness is None else -thickness / 2
     vertices = [mp.Vector3(x, y, low) for x, y in described["vertices"]]
     return mp.Prism(vertices=vertices, height=height, axis=mp.Vector3(z=1), material=material)
+
+
+class Coefficient(mpa.EigenmodeCoefficient):
+    """Meep's, with an adjoint pulse no longer than the forward run.
+
+    Its strength is measured over the time of the forward run; a pulse cut off there spoils gradients.
+    """
+
+    def _create_time_profile(self, fwidth_frac=ADJOINT_PULSE, adj_cutoff=5):
+        return super()._create_time_profile(fwidth_frac, adj_cutoff)
 
 
 class Model:
@@ -131,7 +142,7 @@ class Model:
 
     def monitor(self, simulation, port, outgoing=True):
         """The coefficient of a port's mode, going out or coming in."""
-        return mpa.EigenmodeCoefficient(
+        return Coefficient(
             simulation,
             self.section(port, port["plane"]),
             mode=port["mode"] + 1,
