@@ -24,7 +24,9 @@ from physics.base import (
 )
 from physics.devices.identity import content_hash
 from physics.devices.port_device import PortDevice
+from physics.fdfd.geometry import Shape
 from physics.fdfd.grid import Complex, Real
+from physics.fdfd.ports import Port
 from physics.fdfd.values import real, reals
 from physics.meep.checks import check_ladder
 from physics.meep.description import Mesh, groups, run_steps
@@ -99,6 +101,31 @@ class MeepLadder:
     def design_shape(self) -> tuple[int, int]:
         """Pixels along x and y."""
         return self.device.design_shape
+
+    @property
+    def size_um(self) -> tuple[float, float]:
+        """Of the design region, along x and y."""
+        return self.device.size_um
+
+    @property
+    def pixel_um(self) -> float:
+        """Side of a pixel of the density."""
+        return self.device.pixel_um
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """Of the device."""
+        return self.device.ports
+
+    @property
+    def source(self) -> str | tuple[str, ...]:
+        """Name of the port that is excited, or several."""
+        return self.device.source
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Static shapes, with their true permittivities."""
+        return self.device.shapes
 
     @property
     def parameters(self) -> Mapping[str, tuple[float, float]]:

@@ -9,6 +9,7 @@ import pytest
 
 from examples import bend_with_meep as bend
 from invdesign import Budget, Problem, run
+from invdesign.figures.layout import layout_of
 from invdesign.result import Result
 from invdesign.strategies import Hybrid
 from physics.meep import MeepLadder, meep
@@ -44,6 +45,11 @@ def test_what_fdfd_designs_meep_verifies(designed: Result, tmp_path) -> None:
     page = designed.report(tmp_path).read_text()
     told = f"MIT Meep (FDTD) {meep().version}, 20 cells per um (50 nm), 2D"
     assert f"meep-2d-50nm ({told})" in page and f"{meep().version}, 40 cells per um (25 nm), 2D" in page
+
+
+def test_figures_and_exports_know_where_the_design_lies(problem: Problem) -> None:
+    drawn, flat = layout_of(problem), layout_of(replace(problem, simulator=bend.device))
+    assert drawn == flat and drawn.x_um == (-1.2, 1.2)
 
 
 def test_steps_on_fdfd_corrected_by_meep_do_not_lose(problem: Problem, designed: Result) -> None:

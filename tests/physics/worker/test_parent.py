@@ -14,8 +14,9 @@ from physics.worker import WorkerError, borrow, foreign_cpu_seconds
 from tests.physics.worker.states import ends, lives, logs
 
 PARENT = """
-import os, sys, threading, time, warnings
+import os, signal, sys, threading, time, warnings
 from physics.worker import Program, Worker, borrow
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
 program = Program("tool", sys.executable, sys.argv[1])
 with borrow(program) as worker:
     worker.call("echo")
