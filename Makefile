@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 # Extra arguments for pip, e.g. an index with CPU-only wheels of torch.
 PIP_ARGS ?=
 
+# Tests run two at a time.
+PYTEST_ARGS ?= -n 2
 # The interpreter that has MIT Meep, beside our own: Debian's build needs the system's Python and its numpy.
 MEEP_PYTHON ?= /usr/bin/python3
 MEEP := $(VENV)/meep
@@ -19,10 +21,10 @@ demo: $(READY)
 	$(BIN)/invdesign run examples/waveguide_bend.py --out runs/demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "slow or not slow"
 
 setup: $(READY)
 

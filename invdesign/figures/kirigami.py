@@ -1,0 +1,71 @@
+"""A cut pattern, and the sheet as it stretches."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from invdesign.figures.style import MUTED, SOLID, VOID, new_figure, styled
+from physics.base import Array
+from physics.kirigami import Deformed, Sheet, material
+
+MATERIAL = LinearSegmentedColormap.from_list("material", [VOID, SOLID])
+# Triangles with less stiffness are cut out.
+SHOWN = 0.3
+PIXELS = 240
+# Share of local strains that the colours span.
+SPAN = 99.5
+
+
+@styled
+def pattern_figure(design: Array, sheet: Sheet) -> Figure:
+    """The density `rows x columns` as material in space, the grips beside it."""
+    length, width, grip = sheet.length_angstrom, sheet.width_angstrom, sheet.grip_angstrom
+    figure, (axes,) = new_figure(5.2, _height(5.2, length + 2 * grip, width))
+    step = max(length, width) / PIXELS
+    image = material(design, sheet, (max(1, round(length / step)), max(1, round(width / step))))
+    axes.imshow(
+        image.T, origin="lower", extent=(0, length, 0, width), cmap=MATERIAL, vmin=0, vmax=1, interpolation="nearest"
+    )
+    for start in (-grip, length):
+        axes.add_patch(Rectangle((start, 0), grip, width, facecolor=MUTED, edgecolor="none"))
+    axes.set(xlim=(-grip, length + grip), ylim=(0, width), aspect="equal")
+    axes.set(xlabel="x, the load (Å)", ylabel="y (Å)")
+    return figure
+
+
+@styled
+def deformed_figure(shape: Deformed) -> Figure:
+    """The stretched sheet from above and from the side, coloured by local strain."""
+    shown = shape.material >= SHOWN
+    triangles, strain = shape.triangles[shown], shape.local_strain[shown]
+    size = np.ptp(shape.moved, axis=0)
+    deep = max(size[2], 0.08 * size[0])
+    scale = 5.6 / size[0]
+    figure, (above, side) = new_figure(7.0, float(np.clip(scale * (size[1] + deep) + 1.8, 3.0, 9.0)), 2, 1)
+    colours = Normalize(0.0, max(float(np.percentile(strain, SPAN)), 1e-9))
+    for axes, across, depth in ((above, 1, 2), (side, 2, 1)):
+        corners = shape.moved[triangles]
+        # What is nearer to the eye is drawn later; from the side the eye is at low y.
+        order = np.argsort(corners[..., depth].mean(axis=1) * (1 if depth == 2 else -1))
+        faces = PolyCollection(
+            list(corners[order][..., [0, across]]), array=strain[order], norm=colours, cmap="viridis",
+            edgecolors="face", linewidths=0.2,
+        )  # fmt: skip
+        axes.add_collection(faces)
+        low, high = shape.moved[:, across].min(), shape.moved[:, across].max()
+        room = max(high - low, deep if across == 2 else 0.0)
+        middle = (low + high) / 2
+        axes.set(xlim=(shape.moved[:, 0].min(), shape.moved[:, 0].max()), aspect="equal")
+        axes.set(ylim=(middle - 0.55 * room, middle + 0.55 * room), ylabel=f"{'xyz'[across]} (Å)")
+    above.set_title(f"Strain {shape.strain:.3g}")
+    side.set_xlabel("x, the load (Å)")
+    figure.colorbar(faces, ax=[above, side], label="local strain", shrink=0.85, pad=0.02)
+    return figure
+
+
+def _height(width_in: float, length: float, width: float) -> float:
+    return float(np.clip((width_in - 0.8) * width / length + 0.8, 1.8, 9.0))

@@ -1,0 +1,109 @@
+"""Atoms of a graphene sheet with cuts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from physics.base import Array
+from physics.kirigami.sheet import GRAPHENE_CELL_ANGSTROM, Sheet, binary_pattern
+
+# The rectangular cell of four atoms, in bonds: armchair direction along x, zigzag along y.
+UNIT = (3.0, sqrt(3.0))
+BASIS = ((0.0, 0.5), (1 / 6, 0.0), (0.5, 0.0), (2 / 3, 0.5))
+FREE, LEFT, RIGHT = 1, 2, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Atoms:
+    """A flat sheet in its crystal's own lengths.
+
+    Args:
+        positions: ``n x 3`` in angstrom.
+        types: ``n``: 1 free, 2 of the left grip, 3 of the right one.
+        width_angstrom: of the uncut sheet.
+        gauge_angstrom: between the grips, which strains refer to.
+    """
+
+    positions: Array
+    types: Array
+    width_angstrom: float
+    gauge_angstrom: float
+
+
+def graphene(pattern: Array, sheet: Sheet, bond_angstrom: float) -> Atoms:
+    """The sheet with the cuts of a pattern, pulled along its armchair direction x.
+
+    A coarse cell is a whole number of rectangular cells of four atoms, ``GRAPHENE_CELL_ANGSTROM``; a cut takes the
+    middle rows of them out, across the whole coarse cell. Hanakata et al., Phys. Rev. Lett. 121, 255304 (2018): 3 x 5
+    coarse cells of 10 x 16 with 3 rows cut, and 2 rows for each grip. Where as many rows cannot be left on either side,
+    one more is left on the left.
+
+    Args:
+        pattern: of shape ``sheet.cells``, 1 = keep, 0 = cut.
+        sheet: what is counted in cells.
+        bond_angstrom: of the potential's crystal, which gives the cells their size.
+
+    Raises:
+        ValueError: for a pattern that is not binary or leaves the grips unconnected, and for a sheet that is not made
+            of whole cells or is periodic.
+    """
+    kept = binary_pattern(pattern, sheet)
+    if sheet.periodic_y:
+        raise ValueError("Expected a sheet with free sides for molecular dynamics. Got periodic_y.")
+    rows, columns = (
+        whole_cells(f"cell_angstrom[{axis}]", sheet.cell_angstrom[axis], GRAPHENE_CELL_ANGSTROM[axis])
+        for axis in (0, 1)
+    )
+    grip = whole_cells("grip_angstrom", sheet.grip_angstrom, GRAPHENE_CELL_ANGSTROM[0])
+    cut = round(sheet.cut_share * rows)
+    if not 1 <= cut <= rows:
+        raise ValueError(
+            f"Expected cuts of one row of atoms' cells at least. Got cut_share={sheet.cut_share:g} of {rows} rows."
+        )
+    middle = np.zeros(rows, dtype=bool)
+    first = ceil((rows - cut) / 2)
+    middle[first : first + cut] = True
+    solid = np.repeat(kept, columns, axis=1)[:, None, :] | ~middle[None, :, None]
+    ends = np.ones((grip, solid.shape[2]), dtype=bool)
+    present = np.concatenate([ends, solid.reshape(-1, solid.shape[2]), ends])
+    places = np.argwhere(present)
+    cell = np.array(UNIT) * bond_angstrom
+    flat = ((places[:, None, :] + np.array(BASIS)) * cell).reshape(-1, 2)
+    types = np.full(len(places), FREE)
+    types[places[:, 0] < grip] = LEFT
+    types[places[:, 0] >= len(present) - grip] = RIGHT
+    atoms = Atoms(
+        np.column_stack([flat, np.zeros(len(flat))]),
+        np.repeat(types, len(BASIS)),
+        float(present.shape[1] * cell[1]),
+        float((len(present) - 2 * grip) * cell[0]),
+    )
+    check_connected(atoms, bond_angstrom)
+    return atoms
+
+
+def whole_cells(name: str, length: float, unit: float) -> int:
+    """How many units a length holds, or ``ValueError`` where that is no whole number."""
+    count = round(length / unit)
+    if count < 1 or abs(length / unit - count) > 0.05:
+        raise ValueError(f"Expected {name} as a multiple of {unit:.4g} angstrom. Got {length:g}.")
+    return count
+
+
+def check_connected(atoms: Atoms, bond_angstrom: float) -> None:
+    """``ValueError`` where bonds do not join all atoms."""
+    count = len(atoms.positions)
+    i, j = cKDTree(atoms.positions).query_pairs(1.2 * bond_angstrom, output_type="ndarray").T
+    bonds = coo_array((np.ones(len(i)), (i, j)), shape=(count, count))
+    pieces = connected_components(bonds, directed=False)[1]
+    if pieces[0] != pieces[-1]:
+        raise ValueError("Expected bonds from grip to grip. Got a severed sheet; keep a cell or more in every row.")
+    loose = np.count_nonzero(pieces != pieces[0])
+    if loose:
+        raise ValueError(f"Expected one connected sheet. Got {loose} atoms of loose pieces; cut these away too.")
