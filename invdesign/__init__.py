@@ -9,18 +9,46 @@ from invdesign.problem import Problem, Scenario
 from invdesign.records import Candidate, Record
 from invdesign.result import Result
 from invdesign.run import Strategy, run
-from invdesign.spaces import Border, Connected, DensitySpace, DesignSpace, LevelSetSpace, MinimumFeature, ShapeSpace
+from invdesign.spaces import (
+    Border,
+    Connected,
+    CutGrid,
+    DensitySpace,
+    DesignSpace,
+    DiscreteSpace,
+    LevelSetSpace,
+    Listed,
+    MinimumFeature,
+    RowCuts,
+    ShapeSpace,
+)
 from invdesign.spaces.corners import fabrication_corners
 from invdesign.store import Store, StoreError
-from invdesign.strategies import Adjoint, Drawn, Hybrid, Newton, Random, Surrogate, low_fidelity
+from invdesign.strategies import (
+    Adjoint,
+    Bayesian,
+    Drawn,
+    Evolution,
+    Hybrid,
+    MapElites,
+    Newton,
+    Random,
+    RandomCodes,
+    Surrogate,
+    low_fidelity,
+)
 from invdesign.targets import CustomTarget, Target
 from surrogates import fixed, search
 
 # Lower case, so that a script reads `run(problem, hybrid(...), ...)`; each call gives a frozen value.
 adjoint = Adjoint
+bayesian = Bayesian
 drawn = Drawn
+evolution = Evolution
 hybrid = Hybrid
+map_elites = MapElites
 newton = Newton
+random_codes = RandomCodes
 random_designs = Random
 surrogate = Surrogate
 
@@ -35,16 +63,20 @@ __all__ = [
     "Candidate",
     "Connected",
     "CustomTarget",
+    "CutGrid",
     "DensitySpace",
     "DesignSpace",
+    "DiscreteSpace",
     "Evaluator",
     "InProcess",
     "LevelSetSpace",
+    "Listed",
     "MinimumFeature",
     "Problem",
     "Processes",
     "Record",
     "Result",
+    "RowCuts",
     "Scenario",
     "ShapeSpace",
     "Store",
@@ -52,12 +84,16 @@ __all__ = [
     "Strategy",
     "Target",
     "adjoint",
+    "bayesian",
     "drawn",
+    "evolution",
     "fabrication_corners",
     "fixed",
     "hybrid",
     "low_fidelity",
+    "map_elites",
     "newton",
+    "random_codes",
     "random_designs",
     "run",
     "search",

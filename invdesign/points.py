@@ -146,51 +146,84 @@ def verify(
 
     None where a solve failed. A design that was verified before is not solved again.
     """
-    return _verify(problem, evaluator, binarized(problem, theta), theta, label, beyond_budget)
+    return _verify(problem, evaluator, [binarized(problem, theta)], [theta], [label], beyond_budget)[0]
 
 
 def verify_density(problem: Problem, evaluator: Evaluator, density: Array, label: str) -> Candidate | None:
     """The same for a density as it stands, grey or not; corners of the projection do not apply to it."""
     design = check_design(density, problem.space.shape)
-    return _verify(problem, evaluator, [(case, design) for case in problem.cases()], None, label, False)
+    designs = [[(case, design) for case in problem.cases()]]
+    return _verify(problem, evaluator, designs, [None], [label], False)[0]
+
+
+def verify_batch(problem: Problem, evaluator: Evaluator, thetas: Sequence[Array], label: str) -> list[Candidate | None]:
+    """`verify` for several at once, as many at a time as the executor runs; labels are numbered from 1.
+
+    Raises:
+        BudgetSpent: once the designs that the budget still admits are entered.
+    """
+    found: list[Candidate | None] = []
+    while len(found) < len(thetas):
+        cases = len(problem.scenarios) + 1
+        together = max(1, evaluator.dispatcher.width // cases)
+        if evaluator.meter.room(problem.reference_level) < together * cases:
+            together = 1
+        some = thetas[len(found) : len(found) + together]
+        labels = [f"{label} {len(found) + k + 1}" for k in range(len(some))]
+        designs = [binarized(problem, theta) for theta in some]
+        found += _verify(problem, evaluator, designs, list(some), labels, False)
+    return found
 
 
 def _verify(
     problem: Problem,
     evaluator: Evaluator,
-    designs: Sequence[tuple[Case, NDArray[np.float64]]],
-    theta: Array | None,
-    label: str,
+    designs: Sequence[Sequence[tuple[Case, NDArray[np.float64]]]],
+    thetas: Sequence[Array | None],
+    labels: Sequence[str],
     beyond_budget: bool,
+) -> list[Candidate | None]:
+    """One candidate a design, whose cases are solved in one batch with those of the others."""
+    stored = [[density.astype(np.float32) for _, density in cases] for cases in designs]
+    keys = [content_key(each) for each in stored]
+    wanted = set(keys)
+    known = {candidate.key: candidate for candidate in evaluator.candidates if candidate.key in wanted}
+    fresh = [i for i, key in enumerate(keys) if key not in known and key not in keys[:i]]
+    tasks = [Task(case.simulator, density, problem.reference_level) for i in fresh for case, density in designs[i]]
+    if tasks:
+        with evaluator.charged_to("verification"):
+            records = evaluator.ask(tasks, beyond_budget=beyond_budget)
+    for i in fresh:
+        mine, records = records[: len(designs[i])], records[len(designs[i]) :]
+        names = [case.name for case, _ in designs[i]]
+        candidate = _judged(problem, evaluator, keys[i], labels[i], thetas[i], stored[i][0], names, mine)
+        if candidate is not None:
+            known[keys[i]] = candidate
+    return [known.get(key) for key in keys]
+
+
+def _judged(
+    problem: Problem,
+    evaluator: Evaluator,
+    key: str,
+    label: str,
+    theta: Array | None,
+    stored: Array,
+    names: Sequence[str],
+    records: Sequence[Record],
 ) -> Candidate | None:
-    stored = [design.astype(np.float32) for _, design in designs]
-    key = content_key(stored)
-    for known in evaluator.candidates:
-        if known.key == key:
-            return known
-    tasks = [Task(case.simulator, design, problem.reference_level) for case, design in designs]
-    with evaluator.charged_to("verification"):
-        records = evaluator.ask(tasks, beyond_budget=beyond_budget)
+    """The candidate that records of a design's cases make; None where one failed or its loss is not finite."""
     if any(record.response is None for record in records):
         return None
-    responses = {case.name: record.response or {} for (case, _), record in zip(designs, records, strict=True)}
+    responses = {name: record.response or {} for name, record in zip(names, records, strict=True)}
     try:
         losses, distance = problem.target_loss(problem.reference).judge(list(responses.values()))
     except FloatingPointError as wrong:
         evaluator.note("not judged", label=label, error=str(wrong))
         return None
-    loss = float(problem.combined(losses))
-    meter = evaluator.meter
-    candidate = Candidate(
-        key,
-        label,
-        theta,
-        stored[0].astype(np.float64),
-        responses,
-        loss,
-        distance,
-        meter.cpu_seconds,
-        meter.reference_solves,
-    )
+    loss, meter = float(problem.combined(losses)), evaluator.meter
+    design = stored.astype(np.float64)
+    spent = (meter.cpu_seconds, meter.reference_solves)
+    candidate = Candidate(key, label, theta, design, responses, loss, distance, *spent)
     evaluator.add_candidate(candidate)
     return candidate

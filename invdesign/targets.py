@@ -128,7 +128,8 @@ class Target:
         terms = [width * torch.nn.functional.softplus(e / width) for e in self.excess(values)]
         if self.goal is not None:
             terms.append(-values if self.goal == "maximize" else values)
-        return sum(term.mean(axes) for term in terms) + values.new_zeros(())
+        # torch takes the mean over no axes for one over all.
+        return sum(term.mean(axes) if axes else term for term in terms) + values.new_zeros(())
 
     def distance(self, response: TensorResponse, fidelity: Fidelity) -> Tensor:
         """Largest excess over the band, `...`; exactly 0 where the band is met. A goal has no distance."""
