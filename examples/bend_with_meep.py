@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from invdesign import Border, Budget, DensitySpace, Problem, Target, drawn, hybrid, low_fidelity
+from invdesign import Border, Budget, DensitySpace, Problem, Target, adjoint, drawn, low_fidelity, relay
 from physics.base import Array, Response
 from physics.devices import quarter_ring, waveguide_bend
 from physics.meep import MeepLadder
@@ -43,9 +43,9 @@ problem = Problem(
 strategies = {
     "quarter ring": drawn(quarter_ring(device)),
     "designed on FDFD": low_fidelity(optimizer="lbfgsb", starts=1),
-    # FDFD's design, then steps on FDFD that Meep's value and gradient correct.
-    "refined on Meep": hybrid(
-        step_on="low_fidelity", descent_betas=(8.0, 16.0, 32.0, 64.0), betas=(64.0,), steps=6, starts=1
+    # FDFD's design, then a few steps along Meep's own gradients.
+    "refined on Meep": relay(
+        low_fidelity(optimizer="lbfgsb", starts=1), adjoint(optimizer="lbfgsb", betas=(64.0,), evaluations=6, starts=1)
     ),
 }
 

@@ -34,6 +34,7 @@ from invdesign.strategies import (
     Newton,
     Random,
     RandomCodes,
+    Relay,
     Surrogate,
     low_fidelity,
 )
@@ -48,6 +49,7 @@ evolution = Evolution
 hybrid = Hybrid
 map_elites = MapElites
 newton = Newton
+relay = Relay
 random_codes = RandomCodes
 random_designs = Random
 surrogate = Surrogate
@@ -95,6 +97,7 @@ __all__ = [
     "newton",
     "random_codes",
     "random_designs",
+    "relay",
     "run",
     "search",
     "surrogate",

@@ -13,6 +13,7 @@ from invdesign.strategies.network import Surrogate
 from invdesign.strategies.newton import Newton
 from invdesign.strategies.random_codes import RandomCodes
 from invdesign.strategies.random_designs import Random
+from invdesign.strategies.relay import Relay
 
 __all__ = [
     "Adjoint",
@@ -28,6 +29,7 @@ __all__ = [
     "Newton",
     "Random",
     "RandomCodes",
+    "Relay",
     "Surrogate",
     "low_fidelity",
 ]
