@@ -45,7 +45,7 @@ strategies = {
     "designed on FDFD": low_fidelity(optimizer="lbfgsb", starts=1),
     # FDFD's design, then a few steps along Meep's own gradients.
     "refined on Meep": relay(
-        low_fidelity(optimizer="lbfgsb", starts=1), adjoint(optimizer="lbfgsb", betas=(64.0,), evaluations=6, starts=1)
+        low_fidelity(optimizer="lbfgsb", starts=1), adjoint(betas=(64.0,), evaluations=8, starts=1)
     ),
 }
 
@@ -53,8 +53,8 @@ budget = Budget(cpu_seconds=240)
 seed = 0
 
 
-def in_three_dimensions(design: Array, cell_um: float = 0.04) -> Response:
-    """The response of a density in three dimensions, no effective index; some minutes at cells of 40 nm."""
+def in_three_dimensions(design: Array, cell_um: float = 0.05) -> Response:
+    """The response of a density in three dimensions, no effective index; some ten minutes at cells of 50 nm."""
     layered = replace(simulator, cells_um=(), slab_cells_um=(cell_um,))
     return layered.simulate(design, len(layered.fidelities) - 1)
 
