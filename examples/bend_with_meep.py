@@ -37,7 +37,7 @@ problem = Problem(
         minimum_spacing_um=0.08,
     ),
     simulator=simulator,
-    targets=[Target("transmission", at={"port": "out"}, lower=0.985)],
+    targets=[Target("transmission", at={"port": "out"}, lower=0.98)],
 )
 
 strategies = {
