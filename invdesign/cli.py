@@ -6,9 +6,8 @@ import json
 import sys
 import traceback
 import webbrowser
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,44 +15,15 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from invdesign.arrays import ContentError
 from invdesign.budget import Budget
-from invdesign.executors import InProcess, Processes
 from invdesign.experiment import Experiment, ExperimentError, load_experiment
 from invdesign.folder import Asked, RunFolder
 from invdesign.result import Result
 from invdesign.run import Strategy, run, run_key
+from invdesign.sample import sample_command
 from invdesign.store import Store, StoreError
 from invdesign.tables import plain_run, print_results, runs_table
-from physics.base import MissingSoftware
-
-INTERRUPTED = 130
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-class UserError(click.ClickException):
-    """Something the user can put right: one message, no traceback."""
-
-    exit_code = 2
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turns errors that say what to do into messages, and an interrupt into the conventional exit code."""
-    try:
-        yield
-    except (ExperimentError, StoreError, ContentError, MissingSoftware) as error:
-        raise UserError(str(error)) from error
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise UserError(f"{error.strerror or error}{where}. Check the path and the rights to it.") from error
-
-
-def console() -> Console:
-    """Standard output; wide enough for tables where it is a file."""
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=160, highlight=False)
+from invdesign.terminal import FILE, FOLDER, INTERRUPTED, UserError, console, executor_for, explained
 
 
 def installed_version() -> str:
@@ -113,7 +83,7 @@ def run_command(
             # Before anything is written beside it: another simulator's store stays as it is.
             store.bind(experiment.problem.simulator.identity)
             folder.record(file, _asked(file, experiment, chosen))
-            with _executor(workers, timeout_seconds) as executor:
+            with executor_for(workers, timeout_seconds) as executor:
                 results = _run_all(experiment, chosen, store, executor, quiet, retry_failed)
         if not quiet:
             print_results(console(), results)
@@ -137,20 +107,6 @@ def _chosen(experiment: Experiment, names: tuple[str, ...]) -> dict[str, Strateg
             known = ", ".join(experiment.strategies)
             raise UserError(f"Expected strategies among {known}. Got {name!r}.")
     return {name: s for name, s in experiment.strategies.items() if not names or name in names}
-
-
-@contextmanager
-def _executor(workers: int | None, timeout_seconds: float | None) -> Iterator[Executor]:
-    if workers is None and timeout_seconds is None:
-        yield InProcess()
-        return
-    pool = Processes(workers or 1, timeout_seconds)
-    finished = False
-    try:
-        yield pool
-        finished = True
-    finally:
-        pool.shutdown(cancel_futures=not finished)
 
 
 def _run_all(
@@ -298,6 +254,9 @@ def doctor_command(as_json: bool) -> None:
         click.echo(click.style(f"{finding.state:8}", fg=colours[finding.state]) + f"{finding.part:12}{finding.found}")
         if finding.remedy:
             click.echo(f"{'':20}for {finding.use}: {finding.remedy}")
+
+
+main.add_command(sample_command)
 
 
 @main.command("salvage")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 
@@ -52,8 +52,10 @@ class Dispatcher:
             return 1
         return int(getattr(self.executor, "workers", None) or getattr(self.executor, "_max_workers", None) or 8)
 
-    def run(self, missing: Mapping[Request, Task]) -> dict[Request, Outcome]:
-        """The outcome of each task, kept."""
+    def run(
+        self, missing: Mapping[Request, Task], observer: Callable[[Outcome], None] = lambda outcome: None
+    ) -> dict[Request, Outcome]:
+        """The outcome of each task, kept; the observer is called with each once it is."""
         outcomes: dict[Request, Outcome] = {}
         waiting: dict[Future[Outcome], Request] = {}
         for request, task in missing.items():
@@ -67,11 +69,13 @@ class Dispatcher:
                 future.set_exception(error)
             if future.done():
                 outcomes[request] = self._keep(request[0], task, self._outcome(future))
+                observer(outcomes[request])
             else:
                 waiting[future] = request
         for future in as_completed(waiting):
             request = waiting[future]
             outcomes[request] = self._keep(request[0], missing[request], self._outcome(future))
+            observer(outcomes[request])
         return outcomes
 
     def _check_picklable(self, task: Task) -> None:

@@ -21,9 +21,6 @@ from invdesign.store import Store, StoredEvaluation, evaluation_key
 from invdesign.work import Outcome, Task
 from physics.base import Array, resolve_cotangents
 
-# A crash or a time-out may be the machine's fault: on resume it is asked again, up to this many times.
-RETRIES = 2
-
 
 class Evaluator:
     """Answers tasks from the store or the executor, in the order they were asked.
@@ -211,7 +208,7 @@ class Evaluator:
     def _again(self, stored: StoredEvaluation) -> bool:
         if self.replay_only or stored.key in self.dispatcher.asked:
             return False
-        return self.retry_failed or (stored.failure in ("crashed", "timed out") and stored.attempt <= RETRIES)
+        return self.retry_failed or stored.worth_retrying
 
     def memo(self, kind: str, inputs: Mapping[str, Any], compute: Callable[[], dict[str, Array]]) -> dict[str, Array]:
         """The payload of a computation that its inputs determine: from the store, or computed, kept and charged.

@@ -21,6 +21,8 @@ from physics.base import Array
 
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 60.0
+# A crash or a time-out may be the machine's fault: on resume it is asked again, up to this many times.
+RETRIES = 2
 
 
 class StoreError(RuntimeError):
@@ -38,6 +40,11 @@ class StoredEvaluation:
     failure: str | None
     cpu_seconds: float
     attempt: int
+
+    @property
+    def worth_retrying(self) -> bool:
+        """Whether it failed for what may have been the machine's fault, not too often yet."""
+        return self.failure in ("crashed", "timed out") and self.attempt <= RETRIES
 
 
 @dataclass(frozen=True)
