@@ -1,6 +1,6 @@
 """Neural stand-ins for solvers: several fidelities, adjoint gradients, calibrated spread, architecture search."""
 
-from surrogates.architecture import Architecture
+from surrogates.architecture import Architecture, Block
 from surrogates.choice import ArchitectureChoice, SearchError, SearchResult, TrialRecord, fixed
 from surrogates.data import DataError, Dataset, LevelData
 from surrogates.encoding import ResponseCodec
@@ -16,6 +16,7 @@ from surrogates.training import TrainingConfig, TrainingDiverged
 __all__ = [
     "Architecture",
     "ArchitectureChoice",
+    "Block",
     "BaselineScore",
     "CorruptSurrogateError",
     "DataError",

@@ -1,16 +1,17 @@
-"""The genotype of a network: a frozen value that Optuna can suggest and that builds the module."""
+"""The genotype of a network: one frozen value, read by every search method, that builds the module."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import optuna
 import torch
 
-from surrogates.networks import FAMILIES, SurrogateNetwork
-from surrogates.networks.common import ACTIVATIONS
+from surrogates.networks import IDENTITY, OPERATIONS, SurrogateNetwork
+from surrogates.networks.activations import check_activation
+from surrogates.networks.trunk import HEADS, PADDINGS, STEMS, GridStem, PixelStem, Step, Trunk, Widened, readout
 
 
 def planar(design_shape: Sequence[int]) -> tuple[int, int]:
@@ -23,71 +24,114 @@ def planar(design_shape: Sequence[int]) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """What a network looks like, whatever the design's size and the number of outputs.
+class Block:
+    """One step of a network: its input, brought to ``width`` channels, plus what the operation makes of it.
 
     Args:
-        family: ``mlp``, ``resnet``, ``unet`` or ``fno``.
-        width: channels (units of the mlp).
-        depth: layers, blocks or, for the U-Net, grids.
-        modes: Fourier modes kept an axis; 0 in families without any.
-        resolution: pixels along the design's longer side after area averaging; a smaller design is left as it is.
-        activation: ``silu``, ``gelu`` or ``tanh``, all smooth: gradient training differentiates twice.
+        operation: a name in ``OPERATIONS``, or ``identity``, which is dropped.
+        width: channels.
+        reach: what the operation takes it for: Fourier modes kept, dilation, coarser grids, heads. 0 for its default;
+            0 where it means nothing.
     """
 
-    family: str = "fno"
-    width: int = 12
-    depth: int = 3
-    modes: int = 6
-    resolution: int = 20
-    activation: str = "silu"
+    operation: str
+    width: int
+    reach: int = 0
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise ValueError(f"Expected a family among {', '.join(FAMILIES)}. Got {self.family!r}.")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"Expected an activation among {', '.join(ACTIVATIONS)}. Got {self.activation!r}.")
-        if "modes" not in FAMILIES[self.family].choices:
-            object.__setattr__(self, "modes", 0)
-        elif self.modes < 1:
-            raise ValueError(f"Expected at least one Fourier mode. Got {self.modes}.")
-        for gene in ("width", "depth", "resolution"):
-            if getattr(self, gene) < 1:
-                raise ValueError(f"Expected {gene} of at least 1. Got {getattr(self, gene)}.")
-
-    @classmethod
-    def baseline(cls, family: str) -> Architecture:
-        """A sensible first guess of that family."""
-        return cls(family, **dict(FAMILIES[family].baseline))  # type: ignore[arg-type]
-
-    @classmethod
-    def suggest(cls, trial: optuna.trial.BaseTrial, families: Sequence[str] = tuple(FAMILIES)) -> Architecture:
-        """The architecture an Optuna trial proposes; genes are named ``<family>.<gene>``."""
-        family = str(trial.suggest_categorical("family", list(families)))
-        genes: dict[str, Any] = {
-            gene: trial.suggest_categorical(f"{family}.{gene}", list(values))
-            for gene, values in FAMILIES[family].choices.items()
-        }
-        return cls(family, **genes)
+        if self.operation != IDENTITY and self.operation not in OPERATIONS:
+            known = ", ".join([*OPERATIONS, IDENTITY])
+            raise ValueError(f"Expected an operation among {known}. Got {self.operation!r}.")
+        if self.width < 1 or self.reach < 0:
+            raise ValueError(f"Expected a width of at least 1 and a reach of at least 0. Got {self}.")
+        reaches = OPERATIONS[self.operation].reaches if self.operation != IDENTITY else ()
+        object.__setattr__(self, "reach", (self.reach or reaches[0]) if reaches else 0)
 
     @property
     def key(self) -> str:
-        """Readable and unique, e.g. ``fno-w12-d3-m6-r20-silu``."""
-        return f"{self.family}-w{self.width}-d{self.depth}-m{self.modes}-r{self.resolution}-{self.activation}"
+        """E.g. ``spectral6x12``: operation, reach, width."""
+        return f"{self.operation}{self.reach or ''}x{self.width}"
 
-    def parameters(self) -> dict[str, Any]:
-        """As Optuna's parameters: the inverse of ``suggest``."""
-        genes = {f"{self.family}.{gene}": getattr(self, gene) for gene in FAMILIES[self.family].choices}
-        return {"family": self.family, **genes}
+
+# What means nothing behind the stem "pixels".
+_OF_GRIDS = {"padding": "zeros", "coordinates": True, "head": "averages"}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network looks like, whatever the design's size and the number of outputs.
+
+    Equal networks are equal values: identities are dropped, and what means nothing is set to its default.
+
+    Args:
+        blocks: in order; one at least after a stem ``pixels``. The stem has the first block's width.
+        stem: ``grid``, a convolution of the density, or ``pixels``, a dense layer on its flattened pixels.
+        resolution: pixels along the design's longer side after area averaging; a smaller design is left as it is.
+        activation: see :class:`surrogates.networks.activations.Activation`.
+        padding: of convolutions: ``zeros``, ``replicate`` or ``circular``.
+        coordinates: whether the grid stem sees the two coordinates.
+        head: ``averages``, over an 8 x 8 grid, where place matters, or ``mean``, over all places.
+        gradient_weight: of the gradients' term in the loss; None for that of the training's configuration.
+
+    Raises:
+        ValueError: for names and numbers that are none of these.
+    """
+
+    blocks: tuple[Block, ...] = (Block("spectral", 12), Block("spectral", 12))
+    stem: str = "grid"
+    resolution: int = 20
+    activation: str = "silu"
+    padding: str = "zeros"
+    coordinates: bool = True
+    head: str = "averages"
+    gradient_weight: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("stem", STEMS), ("padding", PADDINGS), ("head", HEADS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"Expected a {name} among {', '.join(known)}. Got {getattr(self, name)!r}.")
+        check_activation(self.activation)
+        if self.resolution < 1:
+            raise ValueError(f"Expected a resolution of at least 1. Got {self.resolution}.")
+        if self.gradient_weight is not None and not self.gradient_weight >= 0:
+            raise ValueError(f"Expected a gradient_weight of at least 0, or None. Got {self.gradient_weight}.")
+        if not self.blocks:
+            raise ValueError("Expected one block at least, an identity if nothing else. Got none.")
+        real = tuple(block for block in self.blocks if block.operation != IDENTITY)
+        for block in real:
+            if OPERATIONS[block.operation].stem != self.stem:
+                wanted = ", ".join(name for name, operation in OPERATIONS.items() if operation.stem == self.stem)
+                raise ValueError(f"Expected operations among {wanted} after the stem {self.stem!r}. Got {block.key}.")
+        # Without any block only the stem is left, whose width is the first one's.
+        object.__setattr__(self, "blocks", real or (Block(IDENTITY, self.blocks[0].width),))
+        if self.stem == "pixels":
+            for name, default in _OF_GRIDS.items():
+                object.__setattr__(self, name, default)
+
+    @property
+    def family(self) -> str:
+        """A name for tables: the operation that all blocks share, else ``mixed``."""
+        kinds = {block.operation for block in self.blocks}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
+
+    @property
+    def key(self) -> str:
+        """Readable and unique, e.g. ``spectral6x12-spectral6x12-r20-silu``."""
+        rest = [f"r{self.resolution}", self.activation]
+        rest += [self.padding] if self.padding != "zeros" else []
+        rest += ["blind"] if not self.coordinates else []
+        rest += [self.head] if self.head != "averages" else []
+        rest += [f"g{self.gradient_weight:g}"] if self.gradient_weight is not None else []
+        return "-".join([*(block.key for block in self.blocks), *rest])
 
     def to_json(self) -> dict[str, Any]:
         """Plain fields; ``from_json`` is the inverse."""
-        return asdict(self)
+        return asdict(self) | {"blocks": [[b.operation, b.width, b.reach] for b in self.blocks]}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Architecture:
         """From ``to_json``."""
-        return cls(**fields)
+        return cls(**{**fields, "blocks": tuple(Block(*block) for block in fields["blocks"])})
 
     def pooled_shape(self, design_shape: Sequence[int]) -> tuple[int, int]:
         """Height and width the trunk sees."""
@@ -98,10 +142,33 @@ class Architecture:
     def build(self, design_shape: Sequence[int], n_outputs: int) -> SurrogateNetwork:
         """A freshly initialised network (torch's current generator) for ``b x *design_shape`` -> ``b x n_outputs``."""
         pooled = self.pooled_shape(design_shape)
-        trunk = FAMILIES[self.family].trunk(pooled, self.width, self.depth, self.modes, self.activation)
-        return SurrogateNetwork(planar(design_shape), pooled, trunk, int(trunk.n_features), n_outputs)  # type: ignore[arg-type]
+        trunk = self._trunk(pooled)
+        return SurrogateNetwork(planar(design_shape), pooled, trunk, trunk.n_features, n_outputs)
+
+    def _trunk(self, shape: tuple[int, int]) -> Trunk:
+        width = self.blocks[0].width
+        stem: torch.nn.Module
+        if self.stem == "grid":
+            stem = GridStem(shape, width, self.coordinates, self.padding)
+        else:
+            stem = PixelStem(shape, width, self.activation)
+        steps = []
+        for block in self.blocks:
+            if block.operation != IDENTITY:
+                build = OPERATIONS[block.operation].build
+                branch = build(shape, block.width, block.reach, self.activation, self.padding)
+                steps.append(Step(Widened(self.stem, width, block.width), branch))
+                width = block.width
+        if self.stem == "pixels":
+            return Trunk(stem, steps, None, width)
+        return Trunk(stem, steps, *readout(self.head, width, shape, self.activation))
 
     def n_parameters(self, design_shape: Sequence[int], n_outputs: int) -> int:
         """Trainable numbers of one network (there is one network a level)."""
-        with torch.device("meta"):
-            return sum(p.numel() for p in self.build(design_shape, n_outputs).parameters())
+        return _n_parameters(self, tuple(design_shape), n_outputs)
+
+
+@functools.lru_cache(maxsize=4096)
+def _n_parameters(architecture: Architecture, design_shape: tuple[int, ...], n_outputs: int) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in architecture.build(design_shape, n_outputs).parameters())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from surrogates.architecture import Architecture
 from surrogates.data import Dataset
 from surrogates.ensemble import DeepEnsemble
+from surrogates.families import baseline
 from surrogates.memo import Memo, no_memo
 from surrogates.training import TrainingConfig
 
@@ -103,5 +104,5 @@ class Fixed:
 def fixed(architecture: Architecture | None = None, *, members: int = 4, config: TrainingConfig | None = None) -> Fixed:
     """No search: that architecture (the mlp baseline if left out), with the interface of ``search``."""
     if architecture is not None and not isinstance(architecture, Architecture):
-        raise TypeError(f"Expected an Architecture, e.g. Architecture.baseline('mlp'). Got {architecture!r}.")
-    return Fixed(architecture or Architecture.baseline("mlp"), config or TrainingConfig(), members)
+        raise TypeError(f"Expected an Architecture, e.g. families.baseline('mlp'). Got {architecture!r}.")
+    return Fixed(architecture or baseline("mlp"), config or TrainingConfig(), members)

@@ -19,7 +19,7 @@ from surrogates.files import atomic_path
 from surrogates.networks import SurrogateNetwork
 from surrogates.states import load_state, state_key
 
-FORMAT = 2
+FORMAT = 3
 
 
 DAMAGE = (SafetensorError, KeyError, TypeError, AttributeError, ValueError)

@@ -12,12 +12,11 @@ import optuna
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from surrogates.architecture import Architecture
 from surrogates.choice import Progress, SearchError, SearchResult
 from surrogates.data import Dataset
 from surrogates.ensemble import HELD_OUT, DeepEnsemble
+from surrogates.families import FAMILIES, baseline_parameters
 from surrogates.memo import Memo, no_memo
-from surrogates.networks import FAMILIES
 from surrogates.training import MONITORS, TrainingConfig
 from surrogates.trials import TrialRules, TrialRunner
 
@@ -110,9 +109,7 @@ class Search:
             storage=storage, sampler=sampler, pruner=pruner, study_name=STUDY, direction="minimize"
         )
         for family in self.rules.families[: self.trials]:
-            study.enqueue_trial(
-                Architecture.baseline(family).parameters() | self.config.parameters(runner.has_gradients)
-            )
+            study.enqueue_trial(baseline_parameters(family) | self.config.parameters(runner.has_gradients))
         return study
 
 

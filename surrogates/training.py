@@ -23,7 +23,7 @@ from surrogates.states import State, load_state, save_state
 
 ReportEpoch = Callable[[int, float], bool]
 MONITORS = ("gradient", "value", "both")
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Raised with every change of what training the same networks on the same samples gives: part of what results are
 stored under."""
 
@@ -176,6 +176,8 @@ def train(
     """
     started = time.process_time()
     device = pick_device(config.device)
+    if architecture.gradient_weight is not None:
+        config = replace(config, gradient_weight=architecture.gradient_weight)
     init = init or {}
     states: dict[int, State] = {}
     curve: list[tuple[float, ...]] = []
@@ -239,7 +241,7 @@ def _train_level(
     for epoch in range(config.epochs):
         order = rng.permutation(len(samples))
         for batch in np.array_split(order, steps):
-            loss = _loss(network, data, batch, config.gradient_weight, rng)
+            loss = batch_loss(network, data, batch, config.gradient_weight, rng)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -261,7 +263,7 @@ def _train_level(
     return False
 
 
-def _loss(
+def batch_loss(
     network: SurrogateNetwork, data: LevelTensors, batch: NDArray[Any], gradient_weight: float, rng: np.random.Generator
 ) -> Tensor:
     """Mean squared standardised error, plus the mean squared gradient error over the mean squared gradient."""

@@ -17,8 +17,9 @@ from surrogates.architecture import Architecture
 from surrogates.choice import TrialRecord
 from surrogates.data import DataError, Dataset
 from surrogates.encoding import ResponseCodec
+from surrogates.families import suggest
 from surrogates.memo import Memo, Payload
-from surrogates.runtime import pick_device, seeded, torch_threads
+from surrogates.nas.cost import latency_ms
 from surrogates.splitting import split
 from surrogates.training import ReportEpoch, TrainingConfig, TrainingDiverged, train
 
@@ -67,7 +68,7 @@ class TrialRunner:
 
     def run(self, trial: optuna.Trial) -> TrialRecord:
         """Train what the trial proposes, or take it from the memo; the pruner hears the same either way."""
-        architecture = Architecture.suggest(trial, self.rules.families)
+        architecture = suggest(trial, self.rules.families)
         config = TrainingConfig.suggest(trial, self.rules.config, self.has_gradients)
         n_outputs = self.codecs[self.data.reference].n_outputs
         if architecture.n_parameters(self.data.design_shape, n_outputs) > self.rules.max_parameters:
@@ -151,7 +152,11 @@ class TrialRunner:
                 curve=np.array([[np.nan, value, np.nan, np.nan] for value in rows]).reshape(-1, 4),
                 cpu_seconds=time.process_time() - started,
             )
-        latency = float("nan") if trained.stopped else self._latency_ms(architecture, config, n_outputs)
+        latency = (
+            float("nan")
+            if trained.stopped
+            else latency_ms(architecture, self.data.design_shape, n_outputs, config.device)
+        )
         return _payload(
             failure=FAILURES.index(SLOW) if latency > (self.rules.max_latency_ms or np.inf) else 0,
             curve=trained.curve,
@@ -159,19 +164,6 @@ class TrialRunner:
             latency_ms=latency,
             cpu_seconds=time.process_time() - started,
         )
-
-    def _latency_ms(self, architecture: Architecture, config: TrainingConfig, n_outputs: int) -> float:
-        """Median CPU time of the gradient of one output in one design."""
-        device = pick_device(config.device)
-        with torch_threads(1), seeded(0):
-            network = architecture.build(self.data.design_shape, n_outputs).requires_grad_(False).to(device)
-            design = torch.full((1, *self.data.design_shape), 0.5, device=device, requires_grad=True)
-            seconds = []
-            for _ in range(5):
-                started = time.process_time()
-                torch.autograd.grad(network(design).sum(), design)
-                seconds.append(time.process_time() - started)
-        return 1000 * float(np.median(seconds))
 
 
 def _payload(

@@ -1,6 +1,6 @@
-"""Network families: density in, flat real vector out, smooth enough to differentiate twice."""
+"""Networks: density in, flat real vector out, smooth enough to differentiate twice."""
 
 from surrogates.networks.common import SurrogateNetwork
-from surrogates.networks.families import FAMILIES, Family
+from surrogates.networks.operations import IDENTITY, OPERATIONS, Operation
 
-__all__ = ["FAMILIES", "Family", "SurrogateNetwork"]
+__all__ = ["IDENTITY", "OPERATIONS", "Operation", "SurrogateNetwork"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-READOUT = 8
+from surrogates.networks.activations import Activation
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+READOUT = 8
 
 
 def area_weights(n: int, m: int) -> Tensor:
@@ -70,7 +68,7 @@ class Readout(nn.Module):
         cells = (min(READOUT, shape[0]), min(READOUT, shape[1]))
         self.pool = AreaPool(shape, cells)
         self.linear = nn.Linear(channels * cells[0] * cells[1], n_features)
-        self.activation = ACTIVATIONS[activation]()
+        self.activation = Activation(activation, n_features)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.linear(self.pool(x).flatten(1)))

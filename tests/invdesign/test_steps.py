@@ -10,7 +10,8 @@ from invdesign.strategies.hybrid import Hybrid
 from invdesign.strategies.learning import Learner
 from invdesign.strategies.network import sample
 from invdesign.strategies.steps import LowFidelityModel, MeanGradientModel, NetworkModel, StepModel, corrected_step
-from surrogates import Architecture, TrainingConfig, fixed
+from surrogates import TrainingConfig, fixed
+from surrogates.families import baseline
 from tests.invdesign.test_problem import evaluator_for
 
 RADIUS = 0.02
@@ -18,9 +19,7 @@ RADIUS = 0.02
 
 def models(problem: Problem) -> dict[str, StepModel]:
     evaluator = evaluator_for(problem)
-    learner = Learner(
-        fixed(Architecture.baseline("mlp"), members=2, config=TrainingConfig(epochs=10)), problem, evaluator, seed=0
-    )
+    learner = Learner(fixed(baseline("mlp"), members=2, config=TrainingConfig(epochs=10)), problem, evaluator, seed=0)
     sample(problem, evaluator, np.random.default_rng(0), (16, 12))
     learner.learn()
     return {

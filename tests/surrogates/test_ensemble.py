@@ -17,12 +17,13 @@ from surrogates import (
 from surrogates import ensemble as ensemble_module
 from surrogates.calibration import Calibration, calibrate, cross_coverage, interval_figures
 from surrogates.encoding import Field, ResponseCodec
+from surrogates.families import mlp, resnet
 from surrogates.persistence import save_fitted
 from surrogates.prediction import Prediction
 from surrogates.training import train
 from tests.surrogates.toy import Toy, dataset, level_data
 
-SMALL = Architecture("mlp", width=64, depth=2, resolution=8)
+SMALL = mlp(width=64, depth=2, resolution=8)
 CONFIG = TrainingConfig(epochs=40, pretraining_epochs=10, batch_size=16, weight_decay=1e-2)
 
 
@@ -325,7 +326,7 @@ def test_chains_and_values_only():
     rng = np.random.default_rng(0)
     x = rng.random((40, 30))
     level = LevelData.values_only(x, {"y": x[:, :10].mean(axis=1)}, np.arange(40) // 4)
-    ensemble = DeepEnsemble(Architecture("resnet", width=4, depth=1, resolution=15), 2, TrainingConfig(epochs=3))
+    ensemble = DeepEnsemble(resnet(width=4, depth=1, resolution=15), 2, TrainingConfig(epochs=3))
     report = ensemble.fit(Dataset({0: level}), seed=0)
     assert np.isnan(report.reference.gradient_cosine)
     assert ensemble.predict(torch.from_numpy(x[:2]), 0).mean["y"].shape == (2,)

@@ -6,10 +6,10 @@ import optuna
 import pytest
 import torch
 
-from surrogates import Architecture, Dataset, DeepEnsemble, SearchError, TrainingConfig, fixed, search, training, trials
+from surrogates import Dataset, DeepEnsemble, SearchError, TrainingConfig, fixed, search, training, trials
 from surrogates.choice import ArchitectureChoice
 from surrogates.choice import SearchError as ChoiceError
-from surrogates.networks import FAMILIES
+from surrogates.families import FAMILIES, baseline, mlp
 from surrogates.trials import FAILURES
 from tests.surrogates.toy import Toy, dataset, level_data
 
@@ -203,7 +203,7 @@ def test_there_is_one_search_error():
 
 
 def test_caps(data):
-    size = Architecture.baseline("mlp").n_parameters(data.design_shape, 7)
+    size = baseline("mlp").n_parameters(data.design_shape, 7)
     trials = search(**QUICK | {"epochs": 2, "max_parameters": size}).choose(data, seed=0).trials
     for trial in trials:
         too_large = trial.architecture.n_parameters(data.design_shape, 7) > size
@@ -215,8 +215,8 @@ def test_caps(data):
 
 
 def test_first_trials_are_the_baselines_of_each_family(data):
-    trials = search(trials=5, epochs=3, families=tuple(FAMILIES)).choose(data, seed=0).trials
-    assert [t.architecture for t in trials[:4]] == [Architecture.baseline(family) for family in FAMILIES]
+    trials = search(trials=5, epochs=3, families=tuple(FAMILIES)[:4]).choose(data, seed=0).trials
+    assert [t.architecture for t in trials[:4]] == [baseline(family) for family in tuple(FAMILIES)[:4]]
 
 
 def test_levels_below_are_trained_and_reported_first():
@@ -235,8 +235,8 @@ def test_global_settings_are_given_back(data):
 
 
 def test_fixed_has_the_interface_of_search(data):
-    spec = fixed(Architecture("mlp"), members=2, config=TrainingConfig(epochs=2))
-    assert hash(spec) == hash(fixed(Architecture("mlp"), members=2, config=TrainingConfig(epochs=2)))
+    spec = fixed(mlp(), members=2, config=TrainingConfig(epochs=2))
+    assert hash(spec) == hash(fixed(mlp(), members=2, config=TrainingConfig(epochs=2)))
     hash(search())
     choices: list[ArchitectureChoice] = [spec, search()]
     assert len(choices) == 2

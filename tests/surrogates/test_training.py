@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from surrogates import Architecture, Dataset, ResponseCodec, TrainingConfig, TrainingDiverged, split
+from surrogates import Dataset, ResponseCodec, TrainingConfig, TrainingDiverged, split
 from surrogates.baselines import MeanGradient, NearestNeighbour, score_baselines
 from surrogates.batches import prepare
+from surrogates.families import FAMILIES, mlp
 from surrogates.states import load_state, state_key, with_output_units
 from surrogates.training import Trained, train
 from tests.surrogates.toy import Toy, dataset, level_data
 
-SMALL = Architecture("mlp", width=64, depth=2, resolution=8)
+SMALL = mlp(width=64, depth=2, resolution=8)
 CONFIG = TrainingConfig(epochs=40, pretraining_epochs=40, batch_size=16, weight_decay=1e-2)
 
 
@@ -79,7 +80,8 @@ def test_levels_may_answer_different_quantities():
 @pytest.mark.parametrize("family", ["mlp", "resnet", "unet", "fno"])
 def test_same_seed_same_weights_and_global_settings_untouched(family):
     data = dataset(runs=4, steps=3)
-    architecture = Architecture(family, width=4, depth=2, modes=3, resolution=8)
+    modes = {"modes": 3} if "modes" in FAMILIES[family].choices else {}
+    architecture = FAMILIES[family].make(width=4, depth=2, resolution=8, **modes)
     config = TrainingConfig(epochs=2)
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002 (the legacy generator is what must stay as it is)

@@ -1,0 +1,160 @@
+"""Where a search asks for networks to be trained: rungs of fidelity, one budget in CPU seconds, one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surrogates.architecture import Architecture
+from surrogates.nas.space import ArchitectureSpace
+
+
+class BudgetSpent(Exception):
+    """Raised by a lab when the next training would go beyond the budget; ends a search."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """How thoroughly a network is tried.
+
+    Args:
+        epochs: of training.
+        share: of the training samples, the first of a fixed order.
+        level: of simulation whose samples are trained on; None for the reference. Always judged on the reference.
+        resolution: of the network in place of its own; None for its own.
+    """
+
+    epochs: int
+    share: float = 1.0
+    level: int | None = None
+    resolution: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or not 0 < self.share <= 1:
+            raise ValueError(f"Expected epochs of at least 1 and a share in (0, 1]. Got {self}.")
+
+    def continues(self, below: Rung) -> bool:
+        """Whether training goes on from where that rung stopped, so that promotion costs the difference."""
+        same = (self.share, self.level, self.resolution) == (below.share, below.level, below.resolution)
+        return same and below.epochs < self.epochs
+
+    @property
+    def key(self) -> str:
+        """E.g. ``e27``, ``e9-s0.33-l0-r12``."""
+        rest = [f"s{self.share:g}"] if self.share < 1 else []
+        rest += [f"l{self.level}"] if self.level is not None else []
+        rest += [f"r{self.resolution}"] if self.resolution is not None else []
+        return "-".join([f"e{self.epochs}", *rest])
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One network, tried once.
+
+    Args:
+        architecture, rung, seed: what; the rung by its number.
+        error: what a search minimises, on held-out groups; infinite where training diverged.
+        measures: further figures by name, such as ``value_error``, ``gradient_cosine``, ``latency_ms``.
+        curve: ``epochs``, the error after each epoch.
+        cpu_seconds: charged for it: the training since the rung below where it went on from there.
+        spent: CPU seconds of the whole search when it was done.
+    """
+
+    architecture: Architecture
+    rung: int
+    seed: int
+    error: float
+    measures: Mapping[str, float]
+    curve: NDArray[np.float64]
+    cpu_seconds: float
+    spent: float
+
+
+class Lab(Protocol):
+    """Trains, or looks up, what a search asks; the same question again in one search costs nothing."""
+
+    space: ArchitectureSpace
+    rungs: Sequence[Rung]
+    trials: list[Trial]
+    budget_cpu_seconds: float
+    spent: float
+
+    def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial: ...
+    def charge(self, cpu_seconds: float) -> None: ...
+
+
+class Method(Protocol):
+    """A search: plain sequential code, seeded by ``rng``, that asks only the lab. A frozen dataclass."""
+
+    @property
+    def name(self) -> str: ...
+    def __call__(self, lab: Lab, rng: np.random.Generator) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found.
+
+    Args:
+        method: its name.
+        best: the network of the least mean error at the last rung, or at the highest rung reached.
+        error: that mean.
+        trials: all, in order.
+        spent: CPU seconds.
+    """
+
+    method: str
+    best: Architecture
+    error: float
+    trials: tuple[Trial, ...]
+    spent: float
+    incumbents: tuple[tuple[float, Architecture], ...] = field(default=())
+
+
+def search_with(method: Method, lab: Lab, seed: int) -> Found:
+    """Runs a method until it ends or the budget is spent.
+
+    Raises:
+        ValueError: if nothing could be trained.
+    """
+    with suppress(BudgetSpent):
+        method(lab, np.random.default_rng(seed))
+    best, error = incumbent(lab.trials)
+    return Found(method.name, best, error, tuple(lab.trials), lab.spent, anytime(lab.trials))
+
+
+def incumbent(trials: Sequence[Trial]) -> tuple[Architecture, float]:
+    """The network a search would give: of those at the highest rung reached, the one of least mean error over seeds.
+
+    Raises:
+        ValueError: where no training came to a finite error.
+    """
+    usable = [trial for trial in trials if np.isfinite(trial.error)]
+    if not usable:
+        raise ValueError("Expected one network at least that trained to a finite error. Got none.")
+    top = max(trial.rung for trial in usable)
+    errors: dict[Architecture, list[float]] = {}
+    for trial in usable:
+        if trial.rung == top:
+            errors.setdefault(trial.architecture, []).append(trial.error)
+    means = {architecture: float(np.mean(values)) for architecture, values in errors.items()}
+    best = min(means, key=means.__getitem__)
+    return best, means[best]
+
+
+def anytime(trials: Sequence[Trial]) -> tuple[tuple[float, Architecture], ...]:
+    """(CPU seconds, the network that the search would then give) at each change."""
+    found: list[tuple[float, Architecture]] = []
+    for count in range(1, len(trials) + 1):
+        try:
+            best, _ = incumbent(trials[:count])
+        except ValueError:
+            continue
+        if not found or found[-1][1] != best:
+            found.append((trials[count - 1].spent, best))
+    return tuple(found)

@@ -1,0 +1,166 @@
+"""One network in training that can be put down and taken up again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from surrogates.architecture import Architecture
+from surrogates.batches import LevelTensors, prepare
+from surrogates.data import LevelData
+from surrogates.encoding import ResponseCodec
+from surrogates.evaluation import mean_cosine, r_squared, value_error
+from surrogates.runtime import pick_device, seeded, torch_threads
+from surrogates.states import State, load_state, save_state
+from surrogates.training import TrainingConfig, TrainingDiverged, batch_loss
+
+# Share of the last steps' weights that the judged average forgets a step.
+AVERAGING = 0.02
+
+
+class Learner:
+    """Trains a network epoch by epoch; the same epochs give the same network, in one go or in several.
+
+    The learning rate follows a cosine over all epochs of the ladder. What is judged is a moving average of the weights
+    (Polyak & Juditsky 1992), so that a network may be judged before the rate has come down.
+
+    Args:
+        architecture: of the network.
+        config: batch size, learning rate, weight decay, gradient weight, device.
+        samples, codec: what it learns, and its units.
+        total_epochs: of the ladder's last rung.
+        seed: of weights and batches.
+        start: weights to start from where they fit, such as a smaller network's; None for fresh ones.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        config: TrainingConfig,
+        samples: LevelData,
+        codec: ResponseCodec,
+        total_epochs: int,
+        seed: int,
+        start: State | None = None,
+    ) -> None:
+        self.config = config
+        weight = architecture.gradient_weight
+        self.gradient_weight = config.gradient_weight if weight is None else weight
+        self.codec = codec
+        self.device = pick_device(config.device)
+        self.total_epochs = total_epochs
+        self.seed = seed
+        self.epoch = 0
+        self.curve: list[float] = []
+        with seeded(seed):
+            self.network = architecture.build(samples.design_shape, codec.n_outputs).to(self.device)
+        if start is not None:
+            load_state(self.network, start)
+        self.data = prepare(self.network, codec, samples, self.device)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.steps = -(-len(samples) // config.batch_size)
+        self.average = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+
+    def advance(self, check: LevelTensors, monitor: str) -> float:
+        """One more epoch; the monitored error of the averaged weights on the held-out samples.
+
+        Raises:
+            TrainingDiverged: the error is no longer finite.
+        """
+        rng = np.random.default_rng([self.seed, self.epoch])
+        with torch_threads(1):
+            for number, batch in enumerate(np.array_split(rng.permutation(len(self.data.pooled)), self.steps)):
+                done = (self.epoch + number / self.steps) / self.total_epochs
+                for group in self.optimiser.param_groups:
+                    group["lr"] = self.config.learning_rate * (1 + np.cos(np.pi * min(done, 1.0))) / 2
+                loss = batch_loss(self.network, self.data, batch, self.gradient_weight, rng)
+                self.optimiser.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+                self.optimiser.step()
+                self._average(self.epoch * self.steps + number)
+            self.epoch += 1
+            measures = self.measure(check)
+        error = monitored(measures, monitor)
+        if not np.isfinite(error):
+            raise TrainingDiverged(f"Expected a finite error. Got {error} in epoch {self.epoch}.")
+        self.curve.append(error)
+        return error
+
+    def _average(self, taken: int) -> None:
+        # The first steps are forgotten soon.
+        share = max(AVERAGING, 1 / (1 + 0.1 * taken))
+        with torch.no_grad():
+            for name, tensor in self.network.state_dict().items():
+                self.average[name].lerp_(tensor, share)
+
+    def measure(self, check: LevelTensors) -> dict[str, float]:
+        """``value_error``, ``r2`` and ``gradient_cosine`` (nan without gradients) of the averaged weights."""
+        own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        with torch.no_grad():
+            predicted = self.network.from_pooled(check.pooled).cpu().numpy()
+        true = check.outputs.cpu().numpy()
+        cosine = mean_cosine(check.full_gradients(self.network), check.full) if len(check.rows) else float("nan")
+        self.network.load_state_dict(own)
+        return {
+            "value_error": value_error(predicted, true),
+            "r2": r_squared(predicted, true),
+            "gradient_cosine": cosine,
+        }
+
+    def prepared(self, samples: LevelData) -> LevelTensors:
+        """Samples as this network sees them."""
+        return prepare(self.network, self.codec, samples, self.device)
+
+    def weights(self) -> State:
+        """The averaged weights."""
+        return {name: np.array(tensor.cpu().numpy()) for name, tensor in self.average.items()}
+
+    def checkpoint(self) -> bytes:
+        """All that training goes on from, as npz bytes."""
+        arrays: dict[str, NDArray[Any]] = {f"network/{n}": a for n, a in save_state(self.network).items()}
+        arrays |= {f"average/{n}": a for n, a in self.weights().items()}
+        for number, state in self.optimiser.state_dict()["state"].items():
+            arrays |= {f"optimiser/{number}/{n}": np.array(t.cpu().numpy()) for n, t in state.items()}
+        arrays |= {"epoch": np.array(self.epoch), "curve": np.array(self.curve)}
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    def resume(self, checkpoint: bytes) -> None:
+        """Goes on from ``checkpoint``; ``KeyError``, ``ValueError`` or ``RuntimeError`` if it is of another network."""
+        with np.load(io.BytesIO(checkpoint), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        load_state(self.network, _under(arrays, "network/"))
+        self.average = {n: torch.from_numpy(a.copy()).to(self.device) for n, a in _under(arrays, "average/").items()}
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, array in _under(arrays, "optimiser/").items():
+            number, _, what = name.partition("/")
+            moments.setdefault(int(number), {})[what] = torch.from_numpy(array.copy()).to(self.device)
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        self.epoch = int(arrays["epoch"])
+        self.curve = [float(error) for error in arrays["curve"]]
+
+
+def _under(arrays: Mapping[str, NDArray[Any]], start: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+
+
+def monitored(measures: Mapping[str, float], monitor: str) -> float:
+    """The one number that a search minimises: ``value`` error, ``gradient`` (1 - cosine), or ``both`` (their mean).
+
+    Without gradients it is the value error.
+    """
+    cosine = measures["gradient_cosine"]
+    if monitor == "value" or np.isnan(cosine):
+        return measures["value_error"]
+    return 1 - cosine if monitor == "gradient" else (measures["value_error"] + 1 - cosine) / 2

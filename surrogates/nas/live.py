@@ -1,0 +1,203 @@
+"""A lab that trains."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surrogates.architecture import Architecture
+from surrogates.data import DataError, Dataset, LevelData
+from surrogates.encoding import ResponseCodec
+from surrogates.nas.cache import Entry, TrialCache
+from surrogates.nas.cost import latency_ms
+from surrogates.nas.lab import BudgetSpent, Rung, Trial
+from surrogates.nas.learner import Learner, monitored
+from surrogates.nas.space import ArchitectureSpace
+from surrogates.training import TRAINING_VERSION, TrainingConfig, TrainingDiverged
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What networks are searched for: data and how they are trained and judged.
+
+    Args:
+        train: samples to learn from, of one level or several.
+        held_out: samples of the reference to judge by.
+        config: training; ``monitor`` says what is minimised; its epochs are the rungs'.
+        rungs: ascending.
+    """
+
+    train: Dataset
+    held_out: LevelData
+    config: TrainingConfig
+    rungs: tuple[Rung, ...]
+
+    def __post_init__(self) -> None:
+        if not self.rungs:
+            raise ValueError("Expected one rung at least. Got none.")
+        for rung in self.rungs:
+            if rung.level is not None and rung.level not in self.train.levels:
+                raise DataError(f"Expected rungs on levels {sorted(self.train.levels)}. Got {rung}.")
+
+    @property
+    def codec(self) -> ResponseCodec:
+        """Units of the reference's responses."""
+        return ResponseCodec.fit(self.train.levels[self.train.reference].responses)
+
+    def samples(self, rung: Rung) -> LevelData:
+        """What a rung trains on; a share is the first of an order that is the same for all."""
+        level = self.train.reference if rung.level is None else rung.level
+        samples = self.train.levels[level]
+        if rung.share == 1:
+            return samples
+        order = np.random.default_rng(0).permutation(len(samples))
+        return samples.take(np.sort(order[: max(2, round(rung.share * len(samples)))]))
+
+    def total_epochs(self, rung: int) -> int:
+        """Epochs of the last rung that training at this one can be promoted to."""
+        last = rung
+        while last + 1 < len(self.rungs) and self.rungs[last + 1].continues(self.rungs[last]):
+            last += 1
+        return self.rungs[last].epochs
+
+    def first(self, rung: int) -> int:
+        """The rung at which the training that leads to this one begins."""
+        while rung > 0 and self.rungs[rung].continues(self.rungs[rung - 1]):
+            rung -= 1
+        return rung
+
+    def key(self, architecture: Architecture, rung: int, seed: int) -> str:
+        """SHA-256 of all that decides a trial's outcome."""
+        chain = [self.rungs[k].key for k in range(self.first(rung), rung + 1)]
+        inputs = {
+            "architecture": architecture.to_json(),
+            "config": {k: v for k, v in self.config.to_json().items() if k not in _UNUSED},
+            "version": TRAINING_VERSION,
+            "data": [self.train.key, self.held_out.key],
+            "rungs": chain,
+            "total": self.total_epochs(rung),
+            "seed": seed,
+        }
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+_UNUSED = ("epochs", "pretraining_epochs", "transfer_rate", "patience", "device")
+
+
+@dataclass(eq=False)
+class LiveLab:
+    """Trains what is asked, or finds it in a cache that searches share; charges both alike.
+
+    Args:
+        space: where a method may look.
+        task: what is learned.
+        budget_cpu_seconds: of the search.
+        cache: of finished trials and checkpoints.
+    """
+
+    space: ArchitectureSpace
+    task: Task
+    budget_cpu_seconds: float = float("inf")
+    cache: TrialCache = field(default_factory=TrialCache)
+    trials: list[Trial] = field(default_factory=list)
+    spent: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._asked: dict[tuple[Architecture, int, int], Trial] = {}
+
+    @property
+    def rungs(self) -> Sequence[Rung]:
+        """Of the task."""
+        return self.task.rungs
+
+    def charge(self, cpu_seconds: float) -> None:
+        """Adds what a method itself did; ``BudgetSpent`` if there was nothing left."""
+        if self.spent >= self.budget_cpu_seconds:
+            raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
+        self.spent += cpu_seconds
+
+    def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial:
+        """The trial of a network at a rung; training goes on from the highest rung below that was asked.
+
+        Raises:
+            BudgetSpent: if the budget was spent before.
+        """
+        number = range(len(self.rungs))[rung]
+        known = self._asked.get((architecture, number, seed))
+        if known is not None:
+            return known
+        if self.spent >= self.budget_cpu_seconds:
+            raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
+        chain = range(self.task.first(number), number + 1)
+        paid = max((k for k in chain if (architecture, k, seed) in self._asked), default=None)
+        entries = self._entries(architecture, number, seed)
+        charged = sum(entries[k].cpu_seconds for k in chain if paid is None or k > paid)
+        self.spent += charged
+        entry = entries[number]
+        trial = Trial(architecture, number, seed, entry.error, entry.measures, entry.curve, charged, self.spent)
+        self._asked[architecture, number, seed] = trial
+        self.trials.append(trial)
+        return trial
+
+    def _entries(self, architecture: Architecture, rung: int, seed: int) -> dict[int, Entry]:
+        """Entries of the rungs from the first of the chain up to this one, trained where the cache lacks them."""
+        first = self.task.first(rung)
+        keys = {k: self.task.key(architecture, k, seed) for k in range(first, rung + 1)}
+        found = {k: entry for k in keys if (entry := self.cache.entry(keys[k])) is not None}
+        missing = [k for k in keys if k not in found]
+        if not missing:
+            return found
+        given = self.rungs[rung].resolution
+        built = architecture if given is None else replace(architecture, resolution=given)
+        learner = Learner(
+            built, self.task.config, self.task.samples(self.rungs[rung]), self.task.codec,
+            self.task.total_epochs(rung), seed,
+        )  # fmt: skip
+        start = missing[0]
+        while start > first:
+            checkpoint = self.cache.checkpoint(keys[start - 1])
+            if checkpoint is not None:
+                learner.resume(checkpoint)
+                break
+            start -= 1
+        for k in range(start, rung + 1):
+            found[k] = self._climb(learner, built, k)
+            self.cache.keep(keys[k], found[k], learner.checkpoint() if np.isfinite(found[k].error) else None)
+        return found
+
+    def _climb(self, learner: Learner, architecture: Architecture, rung: int) -> Entry:
+        started = time.process_time()
+        check = learner.prepared(self.task.held_out)
+        monitor = self.task.config.monitor
+        try:
+            while learner.epoch < self.rungs[rung].epochs:
+                learner.advance(check, monitor)
+            measures = learner.measure(check)
+            error = monitored(measures, monitor)
+        except TrainingDiverged:
+            measures, error = {}, float("inf")
+        spent = time.process_time() - started
+        shape, n_outputs = self.task.held_out.design_shape, learner.codec.n_outputs
+        measures["parameters"] = float(architecture.n_parameters(shape, n_outputs))
+        measures["latency_ms"] = latency_ms(architecture, shape, n_outputs, self.task.config.device)
+        return Entry(error, measures, np.array(learner.curve), spent)
+
+    def weights(self, architecture: Architecture, seed: int = 0) -> Mapping[str, NDArray[np.float64]]:
+        """The averaged weights of a network trained to the last rung."""
+        rung = len(self.rungs) - 1
+        self._entries(architecture, rung, seed)
+        checkpoint = self.cache.checkpoint(self.task.key(architecture, rung, seed))
+        if checkpoint is None:
+            raise KeyError(f"Expected a trained network of {architecture.key}. Its training diverged.")
+        learner = Learner(
+            architecture, self.task.config, self.task.samples(self.rungs[rung]), self.task.codec,
+            self.task.total_epochs(rung), seed,
+        )  # fmt: skip
+        learner.resume(checkpoint)
+        return learner.weights()

@@ -1,0 +1,193 @@
+"""A table of all networks of a small space, trained once: searches are replayed on it for nothing."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surrogates.architecture import Architecture
+from surrogates.files import atomic_path
+from surrogates.nas.lab import BudgetSpent, Rung, Trial
+from surrogates.nas.live import LiveLab
+from surrogates.nas.space import ArchitectureSpace
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class SearchTable:
+    """Every network of a space at every rung and seed.
+
+    Args:
+        name: of the problem.
+        space: its space.
+        rungs: ascending, each going on from the one before.
+        architectures: ``n``.
+        error: ``n x rungs x seeds``; infinite where training diverged.
+        cpu_seconds: of the same shape, each since the rung below.
+        measures: name -> the same shape.
+        curves: ``n x epochs x seeds``.
+        notes: how it was made.
+    """
+
+    name: str
+    space: ArchitectureSpace
+    rungs: tuple[Rung, ...]
+    architectures: tuple[Architecture, ...]
+    error: NDArray[np.float64]
+    cpu_seconds: NDArray[np.float64]
+    measures: Mapping[str, NDArray[np.float64]]
+    curves: NDArray[np.float64]
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def number(self) -> dict[Architecture, int]:
+        """Row of each network."""
+        return {architecture: row for row, architecture in enumerate(self.architectures)}
+
+    @property
+    def seeds(self) -> int:
+        """How often each was trained."""
+        return self.error.shape[2]
+
+    @property
+    def final(self) -> NDArray[np.float64]:
+        """Mean error over seeds at the last rung, ``n``: what a search is judged by."""
+        return self.error[:, -1].mean(axis=1)
+
+    def save(self, path: Path) -> None:
+        """As npz, in single precision."""
+        about = {
+            "version": VERSION,
+            "name": self.name,
+            "rungs": [[r.epochs, r.share, r.level, r.resolution] for r in self.rungs],
+            "architectures": [a.to_json() for a in self.architectures],
+            "notes": dict(self.notes),
+        }
+        arrays = {"error": self.error, "cpu_seconds": self.cpu_seconds, "curves": self.curves}
+        arrays |= {f"measures/{name}": values for name, values in self.measures.items()}
+        single = {name: values.astype(np.float32) for name, values in arrays.items()}
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, about=np.array(json.dumps(about)), **single)
+
+    @classmethod
+    def load(cls, path: Path, space: ArchitectureSpace) -> SearchTable:
+        """What ``save`` wrote, of a space.
+
+        Raises:
+            ValueError: where the file is damaged, or holds another space.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            about = json.loads(str(arrays["about"]))
+            if about["version"] != VERSION:
+                raise ValueError(f"version {about['version']}, not {VERSION}")
+            architectures = tuple(Architecture.from_json(fields) for fields in about["architectures"])
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"Expected a table of trained networks in {path}. It does not read: {error}.") from error
+        if set(architectures) != set(space.everything()):
+            raise ValueError(f"Expected a table of the given space in {path}. Got {len(architectures)} other networks.")
+        wide = {name: values.astype(np.float64) for name, values in arrays.items() if name != "about"}
+        measures = {n.removeprefix("measures/"): values for n, values in wide.items() if n.startswith("measures/")}
+        rungs = tuple(Rung(*rung) for rung in about["rungs"])
+        return cls(
+            about["name"], space, rungs, architectures, wide["error"], wide["cpu_seconds"], measures, wide["curves"],
+            about["notes"],
+        )  # fmt: skip
+
+
+def tabulated(lab: LiveLab, name: str, seeds: int, notes: Mapping[str, Any]) -> SearchTable:
+    """The table of a lab's whole space; what its cache has is not trained again.
+
+    Its checkpoints are dropped as soon as nothing will go on from them.
+    """
+    architectures = tuple(lab.space.everything())
+    rungs = tuple(lab.rungs)
+    shape = (len(architectures), len(rungs), seeds)
+    error, cpu_seconds = np.full(shape, np.inf), np.zeros(shape)
+    measures: dict[str, NDArray[np.float64]] = {}
+    curves = np.full((len(architectures), rungs[-1].epochs, seeds), np.nan)
+    for row, architecture in enumerate(architectures):
+        for seed in range(seeds):
+            for k in range(len(rungs)):
+                trial = lab.ask(architecture, k, seed)
+                error[row, k, seed], cpu_seconds[row, k, seed] = trial.error, trial.cpu_seconds
+                for measure, value in trial.measures.items():
+                    measures.setdefault(measure, np.full(shape, np.nan))[row, k, seed] = value
+            curves[row, : len(trial.curve), seed] = trial.curve
+            for k in range(len(rungs)):
+                lab.cache.forget_checkpoint(lab.task.key(architecture, k, seed))
+    return SearchTable(name, lab.space, rungs, architectures, error, cpu_seconds, measures, curves, notes)
+
+
+@dataclass(eq=False)
+class TableLab:
+    """Answers from a table, charging what the training had cost.
+
+    Args:
+        table: of all networks of its space.
+        budget_cpu_seconds: of the search.
+        shift: added to every seed asked, round the table's seeds, so that replays differ in the networks' luck too.
+    """
+
+    table: SearchTable
+    budget_cpu_seconds: float = float("inf")
+    shift: int = 0
+    trials: list[Trial] = field(default_factory=list)
+    spent: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.space = self.table.space
+        self._asked: dict[tuple[Architecture, int, int], Trial] = {}
+
+    @property
+    def rungs(self) -> Sequence[Rung]:
+        """Of the table."""
+        return self.table.rungs
+
+    def charge(self, cpu_seconds: float) -> None:
+        """Adds what a method itself did; ``BudgetSpent`` if there was nothing left."""
+        if self.spent >= self.budget_cpu_seconds:
+            raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
+        self.spent += cpu_seconds
+
+    def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial:
+        """The trial of a network at a rung; see ``LiveLab.ask``.
+
+        Raises:
+            BudgetSpent: if the budget was spent before.
+            KeyError: for a network of another space.
+        """
+        number = range(len(self.rungs))[rung]
+        column = (seed + self.shift) % self.table.seeds
+        known = self._asked.get((architecture, number, column))
+        if known is not None:
+            return known
+        if architecture not in self.table.number:
+            raise KeyError(f"Expected a network of the table's space. Got {architecture.key}.")
+        if self.spent >= self.budget_cpu_seconds:
+            raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
+        row = self.table.number[architecture]
+        first = number
+        while first > 0 and self.rungs[first].continues(self.rungs[first - 1]):
+            if (architecture, first - 1, column) in self._asked:
+                break
+            first -= 1
+        charged = float(self.table.cpu_seconds[row, first : number + 1, column].sum())
+        self.spent += charged
+        curve = self.table.curves[row, : self.rungs[number].epochs, column]
+        measures = {name: float(values[row, number, column]) for name, values in self.table.measures.items()}
+        error = float(self.table.error[row, number, column])
+        trial = Trial(architecture, number, seed, error, measures, curve, charged, self.spent)
+        self._asked[architecture, number, column] = trial
+        self.trials.append(trial)
+        return trial

@@ -1,0 +1,104 @@
+"""One genotype, many readers."""
+
+from __future__ import annotations
+
+import numpy as np
+import optuna
+import pytest
+
+from surrogates import Architecture, Block
+from surrogates.nas.cost import cost, flops
+from surrogates.nas.space import ArchitectureSpace, Cap
+
+WIDE = ArchitectureSpace(
+    length=3,
+    operations=(("spectral", 4), ("spectral", 8), ("dilated", 2), ("dense", 0), ("identity", 0)),
+    widths=(4, 8),
+    stems=("grid", "pixels"),
+    activations=("silu", "tanh"),
+    gradient_weights=(None, 0.1),
+    one_width=False,
+)
+
+
+def test_codes_and_networks_are_inverse():
+    for architecture in WIDE.everything():
+        assert WIDE.decode(WIDE.encode(architecture)) == architecture
+        assert architecture in WIDE
+
+
+def test_networks_of_other_spaces_are_refused():
+    for other in (
+        Architecture((Block("residual", 4),)),
+        Architecture((Block("spectral", 4, 6),)),
+        Architecture((Block("spectral", 4, 4),) * 4),
+        Architecture((Block("spectral", 4, 4),), head="mean"),
+    ):
+        assert other not in WIDE
+        with pytest.raises(ValueError, match="of this space"):
+            WIDE.encode(other)
+
+
+def test_samples_mutants_and_children_are_in_the_space():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        a, b = WIDE.sample(rng), WIDE.sample(rng)
+        mutant = WIDE.mutate(a, rng)
+        assert mutant in WIDE and mutant != a
+        assert WIDE.crossover(a, b, rng) in WIDE
+        assert WIDE.crossover(a, a, rng) == a
+
+
+def test_neighbours_are_mutual_where_codes_are_unique():
+    space = ArchitectureSpace(length=2, operations=(("spectral", 6), ("residual", 0)), widths=(4, 8))
+    everything = space.everything()
+    assert len(everything) == space.size == 8
+    for a in everything:
+        near = space.neighbours(a)
+        assert len(near) == 3 == len(set(near))
+        assert all(a in space.neighbours(b) for b in near)
+
+
+def test_the_cap_is_part_of_the_space():
+    space = ArchitectureSpace(length=1, widths=(8, 16))
+    sizes = {a: a.n_parameters((20, 20), 3) for a in space.everything()}
+    cap = Cap((20, 20), 3, int(np.median(list(sizes.values()))))
+    capped = space.capped(cap)
+    assert set(capped.everything()) == {a for a, n in sizes.items() if n <= cap.parameters}
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        a = capped.sample(rng)
+        assert sizes[a] <= cap.parameters
+        assert all(sizes[b] <= cap.parameters for b in capped.neighbours(a))
+    with pytest.raises(RuntimeError, match="raise the cap"):
+        space.capped(Cap((20, 20), 3, 1)).sample(rng)
+
+
+def test_optuna_suggests_what_parameters_say():
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        architecture = WIDE.sample(rng)
+        parameters = WIDE.parameters(architecture)
+        assert set(parameters) == set(WIDE.distributions())
+        assert WIDE.suggest(optuna.trial.FixedTrial(parameters)) == architecture
+
+
+def test_features_tell_networks_apart():
+    everything = WIDE.everything()
+    features = np.stack([WIDE.features(a) for a in everything])
+    assert len(np.unique(features, axis=0)) == len(everything)
+
+
+@pytest.mark.parametrize("bad", [{"length": 0}, {"widths": ()}, {"operations": (("pool", 0),)}, {"widths": (4, 4)}])
+def test_impossible_spaces_are_refused(bad):
+    with pytest.raises(ValueError, match="Expected"):
+        ArchitectureSpace(**bad)
+
+
+def test_flops_of_a_dense_network_are_those_of_its_matrices():
+    architecture = Architecture((Block("dense", 32),), stem="pixels", resolution=20)
+    by_hand = 2 * (400 * 32 + 32 * 32 + 32 * 3) + 2 * (20 * 40 * 40 + 20 * 40 * 20)
+    assert flops(architecture, (40, 40), 3) == by_hand
+    found = cost(architecture, (40, 40), 3)
+    assert found.parameters == 400 * 32 + 32 + 32 * 32 + 32 + 32 * 3 + 3
+    assert found.latency_ms > 0
