@@ -13,7 +13,8 @@ pristine     the small sheet without cuts: modulus, strength, strain at yield. P
 grips        differences between the two grips' forces, sheet without cuts and serpentine.
 drag         stress that a bath along the load adds at small strain.
 seeds        scatter of the quantities over seeds, serpentine.
-rate         the same at a tenth of the rate: changes in yield, which should be below 5 %.
+rate         five patterns at a tenth of the rate: changes in yield, which should be below 5 %.
+timestep     the same with steps twice as long.
 size         the same sheets with all lengths doubled.
 temperature  the same at 300 K.
 hanakata     three rows of the published data set on the full sheet of 10,880 atoms (Hanakata et al., Phys. Rev. Lett.
@@ -46,6 +47,7 @@ PATTERNS = {
     "whole": np.ones((3, 5)),
     "serpentine": np.array([[0, 0, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 1.0]]),
 }
+RATED = ("101100110111001", "010101010101010", "011110001011111", "000011000000001")
 # Pattern -> yield strain, toughness and strength as published.
 PUBLISHED = {
     "111111000011100": (0.333835, 6.5068, 30.907),
@@ -55,7 +57,7 @@ PUBLISHED = {
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 SMALL = small_graphene_sheet()
 SCALARS = ("modulus", "yield_strain", "strength", "toughness", "rupture_strain")
-NAMES = ("crystal", "pristine", "grips", "drag", "seeds", "rate", "size", "temperature", "hanakata")
+NAMES = ("crystal", "pristine", "grips", "drag", "seeds", "rate", "timestep", "size", "temperature", "hanakata")
 QUICK = NAMES[:5]
 
 
@@ -190,9 +192,19 @@ def both(settings: MdSettings, seed: int = 0, sheet: Sheet | None = None) -> lis
 
 
 def rate(bench: Bench) -> dict[str, Any]:
-    """A tenth of the rate."""
-    slow = replace(bench.settings, rate_per_ps=bench.settings.rate_per_ps / 10)
-    return bench.compared(both(bench.settings), both(slow))
+    """A tenth of the rate, on five patterns, in steps of 2 fs as the data set of labels was made."""
+    settings = replace(bench.settings, timestep_ps=0.002, strain_step=0.005, strain_max=0.8)
+    slow = replace(settings, rate_per_ps=settings.rate_per_ps / 10)
+    patterns = ("whole", *RATED)
+    return bench.compared([Job(p, settings) for p in patterns], [Job(p, slow) for p in patterns])
+
+
+def timestep(bench: Bench) -> dict[str, Any]:
+    """Steps twice as long."""
+    settings = replace(bench.settings, strain_max=1.2, rate_per_ps=0.02)
+    long = replace(settings, timestep_ps=0.002)
+    patterns = ("whole", "serpentine", *RATED[:2])
+    return bench.compared([Job(p, settings) for p in patterns], [Job(p, long) for p in patterns])
 
 
 def size(bench: Bench) -> dict[str, Any]:
@@ -213,7 +225,8 @@ def hanakata(bench: Bench) -> dict[str, Any]:
 
     Beside each the stress in the narrowest row that the published strength means: no more than the crystal's can be.
     """
-    sheet, settings = hanakata_sheet(), replace(bench.settings, rate_per_ps=0.005, strain_max=0.6)
+    sheet = hanakata_sheet()
+    settings = replace(bench.settings, rate_per_ps=0.01, timestep_ps=0.002, strain_step=0.005, strain_max=0.6)
     jobs = [Job(code, settings, 0, sheet, order) for order in ORDERS for code in PUBLISHED]
     steps = 0.3 / settings.rate_per_ps / settings.timestep_ps
     hours = ATOM_STEP_SECONDS[bench.potential] * 10_000 * steps * len(jobs) / 3600
@@ -239,6 +252,7 @@ SECTIONS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "drag": drag,
     "seeds": seeds,
     "rate": rate,
+    "timestep": timestep,
     "size": size,
     "temperature": temperature,
     "hanakata": hanakata,

@@ -79,7 +79,11 @@ def check_device(device: PortDevice) -> None:
                 "change design_um or pixel_um."
             )
     _check_ports(device)
-    _check_mesh(device)
+    coarsest = max(device.cells_um)
+    check_cells(device, coarsest)
+    for size in device.size_um:
+        if size / coarsest < 4:
+            raise ValueError(f"Expected a design region of 4 or more cells a side. Got {size / coarsest:.2g}.")
     try:
         hash((device, device.identity))
     except TypeError as error:
@@ -110,20 +114,22 @@ def _check_ports(device: PortDevice) -> None:
         raise ValueError(f"Expected ports at distinct places or of distinct modes. Got {places}.")
 
 
-def _check_mesh(device: PortDevice) -> None:
+def check_cells(device: PortDevice, cell_um: float) -> None:
+    """``ValueError`` for cells too large for the shortest wavelength in the densest material."""
     media = (*device.permittivity, device.background, *(shape.permittivity for shape in device.shapes))
     shortest = math.inf
     for nominal in device.wavelength_um:
         wavelength = nominal + device.wavelength_shift_um
         index = max(abs(cmath.sqrt(number(value, wavelength, device.temperature_k))) for value in media)
         shortest = min(shortest, wavelength / index)
-    coarsest = max(device.cells_um)
-    if shortest / coarsest < CELLS_PER_WAVELENGTH:
+    check_resolved(shortest, cell_um)
+
+
+def check_resolved(shortest_um: float, cell_um: float) -> None:
+    """``ValueError`` for cells too large for the shortest wavelength inside a material."""
+    if shortest_um / cell_um < CELLS_PER_WAVELENGTH:
         raise ValueError(
             f"Expected {CELLS_PER_WAVELENGTH} or more cells per wavelength in the densest material. "
-            f"Got {shortest / coarsest:.2g} at {coarsest} um; "
-            f"use cells of {shortest / CELLS_PER_WAVELENGTH:.3g} um or less."
+            f"Got {shortest_um / cell_um:.2g} at {cell_um} um; "
+            f"use cells of {shortest_um / CELLS_PER_WAVELENGTH:.3g} um or less."
         )
-    for size in device.size_um:
-        if size / coarsest < 4:
-            raise ValueError(f"Expected a design region of 4 or more cells a side. Got {size / coarsest:.2g}.")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import cmath
-import math
 from typing import TYPE_CHECKING
 
-from physics.devices.checks import CELLS_PER_WAVELENGTH, check_lengths
+from physics.devices.checks import check_cells, check_lengths
 from physics.devices.port_device import PortDevice
 from physics.fdfd.dispersion import number
 from physics.meep.description import Mesh, described, groups
@@ -43,22 +41,6 @@ def check_ladder(ladder: MeepLadder) -> None:
         device = ladder.device if mesh.thickness_um is not None else ladder.planar
         check_cells(device, mesh.cell_um)
         describable(device, mesh)
-
-
-def check_cells(device: PortDevice, cell_um: float) -> None:
-    """``ValueError`` for cells too large for the shortest wavelength in the densest material."""
-    media = (*device.permittivity, device.background, *(shape.permittivity for shape in device.shapes))
-    shortest = math.inf
-    for nominal in device.wavelength_um:
-        wavelength = nominal + device.wavelength_shift_um
-        index = max(abs(cmath.sqrt(number(value, wavelength, device.temperature_k))) for value in media)
-        shortest = min(shortest, wavelength / index)
-    if shortest / cell_um < CELLS_PER_WAVELENGTH:
-        raise ValueError(
-            f"Expected {CELLS_PER_WAVELENGTH} or more cells per wavelength in the densest material. "
-            f"Got {shortest / cell_um:.2g} at {cell_um} um; "
-            f"use cells of {shortest / CELLS_PER_WAVELENGTH:.3g} um or less."
-        )
 
 
 def check_design_media(device: PortDevice) -> None:

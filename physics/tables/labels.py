@@ -133,6 +133,6 @@ def _level(name: str, told: list[Any], arrays: Mapping[str, Array]) -> LevelLabe
         Quantity(q, {axis: tuple(at) for axis, at in coords.items()}, unit, {"complex": complex, "float": float}[dtype])
         for q, coords, unit, dtype in told
     )
-    responses = {q.name: arrays[f"{name}/response/{q.name}"].astype(q.dtype) for q in quantities}
+    responses: dict[str, Array] = {q.name: arrays[f"{name}/response/{q.name}"].astype(q.dtype) for q in quantities}
     rows, replicates = (arrays[f"{name}/{what}"].astype(np.int64) for what in ("rows", "replicates"))
     return LevelLabels(quantities, rows, replicates, arrays[f"{name}/cpu_seconds"].astype(np.float64), responses)

@@ -6,7 +6,7 @@ import cmath
 import math
 from typing import TYPE_CHECKING, Any
 
-from physics.devices.checks import CELLS_PER_WAVELENGTH, check_lengths
+from physics.devices.checks import check_lengths, check_resolved
 from physics.fdfd.dispersion import medium, number
 from physics.fdfd.media import POLARIZATIONS
 from physics.fdfd.values import real, reals, whole
@@ -73,12 +73,7 @@ def _check_media(device: GratingCoupler) -> None:
                 f"Expected a core of higher permittivity than cladding and box. Got {core}, {others[0]}, {others[1]}."
             )
         index = max(abs(cmath.sqrt(value)) for value in (core, *others))
-        if wavelength / index / coarsest < CELLS_PER_WAVELENGTH:
-            raise ValueError(
-                f"Expected {CELLS_PER_WAVELENGTH} or more cells per wavelength in the densest material. Got "
-                f"{wavelength / index / coarsest:.2g} at {coarsest} um; use cells of "
-                f"{wavelength / index / CELLS_PER_WAVELENGTH:.3g} um or less."
-            )
+        check_resolved(wavelength / index, coarsest)
     for name in ("length_um", "core_um"):
         if getattr(device, name) / coarsest < 4:
             raise ValueError(f"Expected {name} of 4 or more cells. Got {getattr(device, name) / coarsest:.2g}.")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from physics.devices.checks import CELLS_PER_WAVELENGTH, check_lengths
+from physics.devices.checks import check_lengths, check_resolved
 from physics.fdfd.dispersion import Medium, medium, number
 from physics.fdfd.media import POLARIZATIONS
 from physics.fdfd.values import real, reals, whole
@@ -79,12 +79,7 @@ def check_mesh(media: Iterable[Medium], wavelength_um: float, temperature_k: flo
     """``ValueError`` where a wave is resolved by too few cells; metals, in which none propagates, do not count."""
     values = [complex(number(value, wavelength_um, temperature_k)) for value in media]
     index = max((abs(cmath.sqrt(value)) for value in values if value.real > 0), default=1.0)
-    if wavelength_um / index / cell_um < CELLS_PER_WAVELENGTH:
-        raise ValueError(
-            f"Expected {CELLS_PER_WAVELENGTH} or more cells per wavelength in the densest material. "
-            f"Got {wavelength_um / index / cell_um:.2g} at {cell_um} um; "
-            f"use cells of {wavelength_um / index / CELLS_PER_WAVELENGTH:.3g} um or less."
-        )
+    check_resolved(wavelength_um / index, cell_um)
 
 
 def check_angles(name: str, angles: tuple[float, ...], empty: bool = False) -> None:
