@@ -17,6 +17,7 @@ from invdesign.spaces import (
     DesignSpace,
     DiscreteSpace,
     LevelSetSpace,
+    LineCuts,
     Listed,
     MinimumFeature,
     RowCuts,
@@ -35,6 +36,7 @@ from invdesign.strategies import (
     Random,
     RandomCodes,
     Relay,
+    StraightThrough,
     Surrogate,
     low_fidelity,
 )
@@ -50,6 +52,7 @@ hybrid = Hybrid
 map_elites = MapElites
 newton = Newton
 relay = Relay
+straight_through = StraightThrough
 random_codes = RandomCodes
 random_designs = Random
 surrogate = Surrogate
@@ -72,6 +75,7 @@ __all__ = [
     "Evaluator",
     "InProcess",
     "LevelSetSpace",
+    "LineCuts",
     "Listed",
     "MinimumFeature",
     "Problem",
@@ -100,5 +104,6 @@ __all__ = [
     "relay",
     "run",
     "search",
+    "straight_through",
     "surrogate",
 ]

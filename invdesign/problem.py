@@ -152,6 +152,7 @@ class Problem:
             raise ValueError(f"Expected combine 'worst' or 'mean'. Got {self.combine!r}.")
         for target in self.targets:
             target.check(self.reference)
+            self._check_measured(target)
         for constraint in self.constraints:
             constraint.check(self.space)
         names = [scenario.name for scenario in self.scenarios]
@@ -163,6 +164,15 @@ class Problem:
                 self.space.offset(scenario.erosion)
             except ValueError as error:
                 raise ValueError(f"Scenario {scenario.name!r} with erosion={scenario.erosion}: {error}") from error
+
+    def _check_measured(self, target: AnyTarget) -> None:
+        """The last word is no proxy's."""
+        wanted, known = getattr(target, "quantity", None), [quantity.name for quantity in self.reference.response]
+        if getattr(target, "proxies", None) and wanted not in known:
+            raise ValueError(
+                f"Expected a reference that answers {wanted!r} itself, not a proxy. {self.reference.name!r} answers "
+                f"{', '.join(known)}; take one of these as the target's quantity."
+            )
 
     def _check_parameters(self, scenario: Scenario) -> None:
         if not scenario.parameters:

@@ -41,6 +41,9 @@ class Target:
         scale: "linear" or "db"; edges and `softness` are in the same scale.
         goal: "maximize" or "minimize" instead of, or beside, a band.
         softness: width over which the loss goes on to press beyond an edge of the band; 0.02 or, in dB, 1 by default.
+        proxies: name -> factor of quantities that stand in, times the factor, at fidelities that do not answer the
+            quantity itself, the first that is there: cheap levels of a simulator may offer no more. They must have
+            the axes that `at` selects on. The reference must answer the quantity.
     """
 
     quantity: str
@@ -51,6 +54,7 @@ class Target:
     scale: Literal["linear", "db"] = "linear"
     goal: Literal["maximize", "minimize"] | None = None
     softness: float | None = None
+    proxies: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.lower is None and self.upper is None and self.goal is None:
@@ -75,6 +79,21 @@ class Target:
             object.__setattr__(self, "softness", 1.0 if self.scale == "db" else 0.02)
         elif not self.softness > 0:
             raise ValueError(f"Expected softness > 0. Got {self.softness}.")
+        for name, factor in self.proxies.items():
+            if not (factor > 0 and math.isfinite(factor)) or name == self.quantity:
+                raise ValueError(
+                    f"Expected proxies of {self.quantity!r} as other names with factors above 0. "
+                    f"Got {name!r}: {factor}."
+                )
+
+    def answered(self, fidelity: Fidelity) -> tuple[Quantity, float]:
+        """The quantity that a fidelity answers for this target, and its factor; `KeyError` if none."""
+        known = {quantity.name: quantity for quantity in fidelity.response}
+        if self.quantity not in known:
+            for name, factor in self.proxies.items():
+                if name in known:
+                    return known[name], factor
+        return fidelity.quantity(self.quantity), 1.0
 
     def indices(self, quantity: Quantity) -> tuple[list[int], ...]:
         """Chosen indices an axis; `ValueError` for an axis or a coordinate that the quantity does not have."""
@@ -89,7 +108,7 @@ class Target:
     def check(self, fidelity: Fidelity) -> None:
         """Raises `ValueError` where the target does not fit what this fidelity answers."""
         try:
-            quantity = fidelity.quantity(self.quantity)
+            quantity, _ = self.answered(fidelity)
         except KeyError as error:
             raise ValueError(error.args[0]) from None
         chosen = tuple(len(index) for index in self.indices(quantity))
@@ -100,8 +119,8 @@ class Target:
 
     def values(self, response: TensorResponse, fidelity: Fidelity) -> Tensor:
         """The selected values in the target's scale, `... x *selected`."""
-        quantity = fidelity.quantity(self.quantity)
-        array = response[self.quantity]
+        quantity, factor = self.answered(fidelity)
+        array = response[quantity.name] if factor == 1 else factor * response[quantity.name]
         for axis, index in enumerate(self.indices(quantity)):
             array = array.index_select(array.ndim - len(quantity.coords) + axis, torch.tensor(index))
         amplitude = array.is_complex()
@@ -123,7 +142,7 @@ class Target:
     def loss(self, response: TensorResponse, fidelity: Fidelity) -> Tensor:
         """Smooth loss, `...`: mean softplus of the excess over each edge, plus the goal's mean."""
         values = self.values(response, fidelity)
-        axes = tuple(range(values.ndim - len(fidelity.quantity(self.quantity).coords), values.ndim))
+        axes = tuple(range(values.ndim - len(self.answered(fidelity)[0].coords), values.ndim))
         width = self.softness or 1.0
         terms = [width * torch.nn.functional.softplus(e / width) for e in self.excess(values)]
         if self.goal is not None:
@@ -134,7 +153,7 @@ class Target:
     def distance(self, response: TensorResponse, fidelity: Fidelity) -> Tensor:
         """Largest excess over the band, `...`; exactly 0 where the band is met. A goal has no distance."""
         values = self.values(response, fidelity)
-        batch = values.shape[: values.ndim - len(fidelity.quantity(self.quantity).coords)]
+        batch = values.shape[: values.ndim - len(self.answered(fidelity)[0].coords)]
         worst = values.new_zeros(batch)
         for excess in self.excess(values):
             worst = torch.maximum(worst, excess.reshape(*batch, -1).amax(-1))

@@ -7,7 +7,10 @@ from invdesign.spaces.cut_grid import CutGrid
 from invdesign.spaces.discrete import DiscreteSpace
 from invdesign.spaces.families import Ellipse, Grating, Polygon
 from invdesign.spaces.levelset import LevelSetSpace
+from invdesign.spaces.line_cuts import LineCuts
 from invdesign.spaces.listed import Listed
+from invdesign.spaces.near import Near
+from invdesign.spaces.one_hot import OneHot
 from invdesign.spaces.repair import repair
 from invdesign.spaces.row_cuts import RowCuts
 from invdesign.spaces.shapes import ShapeSpace
@@ -23,9 +26,12 @@ __all__ = [
     "Ellipse",
     "Grating",
     "LevelSetSpace",
+    "LineCuts",
     "Listed",
     "Mask",
     "MinimumFeature",
+    "Near",
+    "OneHot",
     "Polygon",
     "RowCuts",
     "ShapeSpace",

@@ -14,6 +14,9 @@ from invdesign.spaces.discrete import CodedSpace, Codes
 from physics.base import Array
 
 Mirror = Literal["mirror_x", "mirror_y"]
+Symmetry = Literal["mirror_x", "mirror_y", "rotation180"]
+# Axes to flip for each symmetry.
+FLIPS: dict[str, tuple[int, ...]] = {"mirror_x": (0,), "mirror_y": (1,), "rotation180": (0, 1)}
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class CutGrid(CodedSpace):
         minimum_ligament: least length, in cells, of any run of kept cells in a row.
         whole_cells: whether a cut removes its cell whole, so that a path of kept cells must lead from grip to grip;
             else it removes the middle of its length, and a sheet holds together if no row is cut throughout.
-        symmetry: mirrors that every design has.
+        symmetry: of mirror_x (x to -x), mirror_y and rotation180, those that every design has.
         equivalent: mirrors that leave the physics as it is; their images count as one design's orbit.
         periodic_y: whether the sheet goes on across its sides.
 
@@ -36,7 +39,7 @@ class CutGrid(CodedSpace):
     cells: tuple[int, int]
     minimum_ligament: int = 1
     whole_cells: bool = False
-    symmetry: tuple[Mirror, ...] = ()
+    symmetry: tuple[Symmetry, ...] = ()
     equivalent: tuple[Mirror, ...] = ("mirror_x", "mirror_y")
     periodic_y: bool = False
 
@@ -48,9 +51,12 @@ class CutGrid(CodedSpace):
             raise ValueError(f"Expected rows and columns, 1 at least. Got {self.cells}.")
         if not 1 <= self.minimum_ligament <= self.cells[1]:
             raise ValueError(f"Expected a ligament of 1 to {self.cells[1]} cells. Got {self.minimum_ligament}.")
-        for name in (*self.symmetry, *self.equivalent):
+        for name in self.symmetry:
+            if name not in FLIPS:
+                raise ValueError(f"Expected symmetries among {', '.join(FLIPS)}. Got {name!r}.")
+        for name in self.equivalent:
             if name not in ("mirror_x", "mirror_y"):
-                raise ValueError(f"Expected mirrors among mirror_x and mirror_y. Got {name!r}.")
+                raise ValueError(f"Expected equivalent mirrors among mirror_x and mirror_y. Got {name!r}.")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -59,11 +65,10 @@ class CutGrid(CodedSpace):
 
     @cached_property
     def _code_of(self) -> NDArray[np.int64]:
-        """Number of the code of every cell, `(rows, columns)`; mirrored cells share one."""
+        """Number of the code of every cell, `(rows, columns)`; cells that are images of each other share one."""
         cell = np.arange(self.cells[0] * self.cells[1]).reshape(self.cells)
-        for axis, name in enumerate(("mirror_x", "mirror_y")):
-            if name in self.symmetry:
-                cell = np.minimum(cell, np.flip(cell, axis))
+        for name in self.symmetry:
+            cell = np.minimum(cell, np.flip(cell, FLIPS[name]))
         return np.unique(cell, return_inverse=True)[1].reshape(self.cells)
 
     @cached_property
@@ -156,9 +161,8 @@ class CutGrid(CodedSpace):
         if self.severed(pattern):
             pattern[:, self._place(rng)] = True
         # The union with its mirror images keeps every run at least as long as it was.
-        for axis, name in enumerate(("mirror_x", "mirror_y")):
-            if name in self.symmetry:
-                pattern = pattern | np.flip(pattern, axis)
+        for name in self.symmetry:
+            pattern = pattern | np.flip(pattern, FLIPS[name])
         return self.coded(pattern[None])[0]
 
     def _place(self, rng: np.random.Generator) -> NDArray[np.int64]:

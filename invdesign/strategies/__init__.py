@@ -14,6 +14,7 @@ from invdesign.strategies.newton import Newton
 from invdesign.strategies.random_codes import RandomCodes
 from invdesign.strategies.random_designs import Random
 from invdesign.strategies.relay import Relay
+from invdesign.strategies.straight_through import StraightThrough
 
 __all__ = [
     "Adjoint",
@@ -30,6 +31,7 @@ __all__ = [
     "Random",
     "RandomCodes",
     "Relay",
+    "StraightThrough",
     "Surrogate",
     "low_fidelity",
 ]

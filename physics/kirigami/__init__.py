@@ -16,7 +16,7 @@ from physics.kirigami.sheet import (
     row_cuts,
     small_graphene_sheet,
 )
-from physics.kirigami.validity import minimum_ligament, severed
+from physics.kirigami.validity import cut_distance, minimum_ligament, severed, without_loose
 
 __all__ = [
     "GRAPHENE",
@@ -31,6 +31,7 @@ __all__ = [
     "Sheet",
     "binary_pattern",
     "curve_quantities",
+    "cut_distance",
     "film",
     "hanakata_sheet",
     "imperfection_spread",
@@ -40,4 +41,5 @@ __all__ = [
     "row_cuts",
     "severed",
     "small_graphene_sheet",
+    "without_loose",
 ]

@@ -22,6 +22,25 @@ def severed(pattern: Array, sheet: Sheet | None = None) -> bool:
     kept = np.asarray(pattern) > 0.5
     if sheet is None or sheet.cut_share < 1:
         return bool((~kept).all(axis=1).any())
+    labels = _pieces(kept, sheet)
+    return bool(labels[0, 0] != labels[-1, 0])
+
+
+def without_loose(pattern: Array, sheet: Sheet) -> Array:
+    """The pattern without material that neither grip holds: what would fall out. Zeros and ones, as it came.
+
+    Raises:
+        ValueError: for a pattern of another shape or with densities between 0 and 1.
+    """
+    kept = binary_pattern(pattern, sheet)
+    if sheet.cut_share < 1:
+        return kept.astype(float)  # margins between the rows hold every cell
+    labels = _pieces(kept, sheet)
+    return np.isin(labels[1:-1], (labels[0, 0], labels[-1, 0])).astype(float)
+
+
+def _pieces(kept: Array, sheet: Sheet) -> Array:
+    """Numbers of the pieces of material, ``(rows + 2) x columns`` with a row for each grip; 0 is cut."""
     labels, _ = ndimage.label(np.pad(kept, ((1, 1), (0, 0)), constant_values=True))
     if sheet.periodic_y:
         joined = {(int(a), int(b)) for a, b in zip(labels[:, 0], labels[:, -1], strict=True) if a and b and a != b}
@@ -30,7 +49,42 @@ def severed(pattern: Array, sheet: Sheet | None = None) -> bool:
             labels[labels == b] = a
             joined = {(a if p == b else p, a if q == b else q) for p, q in joined}
             joined = {(p, q) for p, q in joined if p != q}
-    return bool(labels[0, 0] != labels[-1, 0])
+    return np.asarray(labels)
+
+
+def cut_distance(pattern: Array, sheet: Sheet) -> float:
+    """Shortest distance in angstrom between separate cuts, or a cut and a free side it does not reach; inf if none.
+
+    For cuts at any angle on a raster of pixels: where a slanted cut meets a side, or another cut, a wedge of material
+    tapers off, which :func:`minimum_ligament` counts as a thin ligament and this does not. Cuts that share no edge are
+    separate; at a common corner their distance is 0.
+
+    Raises:
+        ValueError: for a sheet whose cells are no pixels, and for a pattern of another shape or with densities between
+            0 and 1.
+    """
+    if sheet.cut_share < 1:
+        raise ValueError(f"Expected a sheet whose cells are pixels. Got cut_share={sheet.cut_share:g}.")
+    void = ~binary_pattern(pattern, sheet)
+    if not void.any():
+        return math.inf
+    columns = sheet.cells[1]
+    void = np.tile(void, (1, 3)) if sheet.periodic_y else np.pad(void, ((0, 0), (1, 1)), constant_values=True)
+    labels, count = ndimage.label(void)
+    # Of three periods side by side, the cuts of the middle one.
+    middle = labels[:, columns : 2 * columns] if sheet.periodic_y else labels
+    inner = sorted({int(number) for number in np.unique(middle)} - {0})
+    # Pixels inside a cut are no nearer to another than those on its edge.
+    edge = void & ~ndimage.binary_erosion(void, border_value=0)
+    places = {number: np.argwhere((labels == number) & edge) for number in range(1, count + 1)}
+    shortest = math.inf
+    for first in inner:
+        for second, others in places.items():
+            if second != first:
+                apart = np.abs(places[first][:, None, :] - others[None, :, :])
+                gaps = np.maximum(apart - 1, 0) * np.array(sheet.cell_angstrom)
+                shortest = min(shortest, float(np.hypot(gaps[..., 0], gaps[..., 1]).min()))
+    return shortest
 
 
 def minimum_ligament(pattern: Array, sheet: Sheet) -> float:

@@ -15,6 +15,9 @@ SPACES = {
     "grid": CutGrid((3, 5)),
     "ligaments": CutGrid((4, 7), minimum_ligament=2, whole_cells=True),
     "mirrored": CutGrid((4, 6), minimum_ligament=2, whole_cells=True, symmetry=("mirror_x", "mirror_y")),
+    "turned": CutGrid((3, 6), minimum_ligament=2, symmetry=("rotation180",)),
+    "rows alike": RowCuts(5, ((0, 0), (0, 4), (5, 4)), 10.0, 10, symmetry="mirror_x"),
+    "rows turned": RowCuts(5, ((0, 0), (0, 4), (6, 4), (3, 4)), 10.0, 10, symmetry="rotation180"),
     "ring": CutGrid((4, 6), minimum_ligament=3, whole_cells=True, periodic_y=True),
     "listed": Listed(CutGrid((2, 3)), [[1, 0, 1, 0, 1, 1], [1, 1, 1, 0, 1, 1], [0, 0, 1, 1, 0, 0]]),
 }
@@ -122,3 +125,28 @@ def test_a_scenario_of_etching_is_refused():
     table, space = small_table()
     with pytest.raises(ValueError, match="erosion"):
         Problem(space, table, [Target("strain", goal="maximize")], [Scenario("over", erosion=0.1)])
+
+
+@pytest.mark.parametrize(
+    ("name", "flips"),
+    [("mirrored", (1,)), ("mirrored", (2,)), ("turned", (1, 2)), ("rows alike", (1,)), ("rows turned", (1, 2))],
+)
+def test_symmetric_designs_are_their_own_images(name, flips):
+    space, rng = SPACES[name], np.random.default_rng(5)
+    patterns = space.patterns(np.array([space.draw(rng) for _ in range(20)]))
+    np.testing.assert_array_equal(patterns, np.flip(patterns, flips))
+    assert space.size < patterns[0].size
+
+
+def test_symmetries_that_make_no_sense_are_refused():
+    cuts = ((0, 0), (0, 4), (5, 4))
+    with pytest.raises(ValueError, match="symmetries among"):
+        CutGrid((3, 5), symmetry=("rotation90",))
+    with pytest.raises(ValueError, match="equivalent mirrors"):
+        CutGrid((3, 5), equivalent=("rotation180",))
+    with pytest.raises(ValueError, match="symmetry None"):
+        RowCuts(3, cuts, 10.0, 10, symmetry="mirror_y")
+    with pytest.raises(ValueError, match="mirror image of every cut"):
+        RowCuts(3, cuts, 10.0, 10, symmetry="rotation180")
+    with pytest.raises(ValueError, match="its own mirror image"):
+        RowCuts(3, ((0, 4), (6, 4)), 10.0, 10, symmetry="rotation180")

@@ -122,3 +122,41 @@ def test_senseless_targets_are_refused(arguments: dict[str, object], message: st
 def test_targets_that_do_not_fit_the_response_are_refused(target: Target, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         target.check(FIDELITY)
+
+
+CHEAP = Fidelity(
+    "cheap", 1.0, (Quantity("strength_estimate", {}, "GPa"), Quantity("stress", {"strain": (0.1, 0.2)}, "GPa"))
+)
+DEAR = Fidelity("dear", 9.0, (Quantity("strength", {}, "GPa"), Quantity("stress", {"strain": (0.1, 0.15, 0.2)}, "GPa")))
+
+
+def test_a_proxy_stands_in_where_the_quantity_is_not_answered() -> None:
+    target = Target("strength", lower=4.0, proxies={"nothing": 1.0, "strength_estimate": 0.5})
+    cheap, dear = {"strength_estimate": torch.tensor([6.0, 10.0])}, {"strength": torch.tensor([6.0, 3.0])}
+    target.check(CHEAP)
+    target.check(DEAR)
+    assert target.distance(cheap, CHEAP).tolist() == [1.0, 0.0]
+    assert target.distance(dear, DEAR).tolist() == [0.0, 1.0]
+    assert target.answered(DEAR)[0].name == "strength"
+    with pytest.raises(ValueError, match="Got 'strength'"):
+        Target("strength", lower=4.0).check(CHEAP)
+
+
+def test_a_proxy_passes_gradients() -> None:
+    value = torch.tensor(6.0, dtype=torch.float64, requires_grad=True)
+    target = Target("strength", goal="maximize", proxies={"strength_estimate": 0.5})
+    target.loss({"strength_estimate": value}, CHEAP).backward()
+    assert value.grad == -0.5
+
+
+def test_one_curve_may_be_asked_on_the_grids_of_two_levels() -> None:
+    band = Target("stress", at={"strain": [0.1, 0.2]}, lower=[0.0, 2.0], upper=[1.0, 4.0])
+    for fidelity, stress in ((CHEAP, [0.5, 3.0]), (DEAR, [0.5, 9.0, 3.0])):
+        band.check(fidelity)
+        assert band.distance({"stress": torch.tensor(stress)}, fidelity) == 0
+
+
+@pytest.mark.parametrize("proxies", [{"strength_estimate": 0.0}, {"strength": 1.0}])
+def test_bad_proxies_are_refused(proxies: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="proxies"):
+        Target("strength", lower=4.0, proxies=proxies)

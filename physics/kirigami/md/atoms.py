@@ -17,6 +17,8 @@ from physics.kirigami.sheet import GRAPHENE_CELL_ANGSTROM, Sheet, binary_pattern
 UNIT = (3.0, sqrt(3.0))
 BASIS = ((0.0, 0.5), (1 / 6, 0.0), (0.5, 0.0), (2 / 3, 0.5))
 FREE, LEFT, RIGHT = 1, 2, 3
+# By how much of a unit a length may miss a whole number of them.
+WHOLE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,10 @@ def graphene(pattern: Array, sheet: Sheet, bond_angstrom: float) -> Atoms:
     coarse cells of 10 x 16 with 3 rows cut, and 2 rows for each grip. Where as many rows cannot be left on either side,
     one more is left on the left.
 
+    Of a sheet whose cells are pixels of another size (see ``Sheet.pixels``) every atom goes whose place in the
+    undeformed crystal lies in a pixel that is cut; then, one after the other, free atoms with one bond or none, and
+    what hangs on neither grip.
+
     Args:
         pattern: of shape ``sheet.cells``, 1 = keep, 0 = cut.
         sheet: what is counted in cells.
@@ -51,16 +57,38 @@ def graphene(pattern: Array, sheet: Sheet, bond_angstrom: float) -> Atoms:
 
     Raises:
         ValueError: for a pattern that is not binary or leaves the grips unconnected, and for a sheet that is not made
-            of whole cells or is periodic.
+            of whole cells (its length and width, where its cells are pixels) or is periodic.
     """
     kept = binary_pattern(pattern, sheet)
     if sheet.periodic_y:
         raise ValueError("Expected a sheet with free sides for molecular dynamics. Got periodic_y.")
+    grip = whole_cells("grip_angstrom", sheet.grip_angstrom, GRAPHENE_CELL_ANGSTROM[0])
+    atomwise = sheet.cut_share == 1 and not all(map(_whole, sheet.cell_angstrom, GRAPHENE_CELL_ANGSTROM))
+    present = _pixelled(kept, sheet) if atomwise else np.repeat(_cut_cells(kept, sheet)[..., None], len(BASIS), axis=2)
+    present = np.pad(present, ((grip, grip), (0, 0), (0, 0)), constant_values=True)
+    places = np.argwhere(present)
+    cell = np.array(UNIT) * bond_angstrom
+    flat = (places[:, :2] + np.array(BASIS)[places[:, 2]]) * cell
+    types = np.full(len(places), FREE)
+    types[places[:, 0] < grip] = LEFT
+    types[places[:, 0] >= len(present) - grip] = RIGHT
+    held = _held(flat, types, bond_angstrom) if atomwise else np.ones(len(flat), bool)
+    atoms = Atoms(
+        np.column_stack([flat[held], np.zeros(held.sum())]),
+        types[held],
+        float(present.shape[1] * cell[1]),
+        float((len(present) - 2 * grip) * cell[0]),
+    )
+    check_connected(atoms, bond_angstrom)
+    return atoms
+
+
+def _cut_cells(kept: Array, sheet: Sheet) -> Array:
+    """Which rectangular cells of atoms are there between the grips, where a coarse cell is a whole number of them."""
     rows, columns = (
         whole_cells(f"cell_angstrom[{axis}]", sheet.cell_angstrom[axis], GRAPHENE_CELL_ANGSTROM[axis])
         for axis in (0, 1)
     )
-    grip = whole_cells("grip_angstrom", sheet.grip_angstrom, GRAPHENE_CELL_ANGSTROM[0])
     cut = round(sheet.cut_share * rows)
     if not 1 <= cut <= rows:
         raise ValueError(
@@ -70,36 +98,62 @@ def graphene(pattern: Array, sheet: Sheet, bond_angstrom: float) -> Atoms:
     first = ceil((rows - cut) / 2)
     middle[first : first + cut] = True
     solid = np.repeat(kept, columns, axis=1)[:, None, :] | ~middle[None, :, None]
-    ends = np.ones((grip, solid.shape[2]), dtype=bool)
-    present = np.concatenate([ends, solid.reshape(-1, solid.shape[2]), ends])
-    places = np.argwhere(present)
-    cell = np.array(UNIT) * bond_angstrom
-    flat = ((places[:, None, :] + np.array(BASIS)) * cell).reshape(-1, 2)
-    types = np.full(len(places), FREE)
-    types[places[:, 0] < grip] = LEFT
-    types[places[:, 0] >= len(present) - grip] = RIGHT
-    atoms = Atoms(
-        np.column_stack([flat, np.zeros(len(flat))]),
-        np.repeat(types, len(BASIS)),
-        float(present.shape[1] * cell[1]),
-        float((len(present) - 2 * grip) * cell[0]),
+    return np.asarray(solid.reshape(-1, solid.shape[2]))
+
+
+def _pixelled(kept: Array, sheet: Sheet) -> Array:
+    """Which atoms lie in pixels that are kept, ``rows x columns x 4`` of the crystal's cells between the grips."""
+    size = (sheet.length_angstrom, sheet.width_angstrom)
+    rows, columns = (
+        whole_cells(name, length, unit)
+        for name, length, unit in zip(("length_angstrom", "width_angstrom"), size, GRAPHENE_CELL_ANGSTROM, strict=True)
     )
-    check_connected(atoms, bond_angstrom)
-    return atoms
+    # The four places in the middle of their cell, and so the crystal in the middle of the sheet.
+    basis = np.array(BASIS)
+    basis = basis + 0.5 - (basis.min(axis=0) + basis.max(axis=0)) / 2
+    x = (np.arange(rows)[:, None] + basis[:, 0]) / rows
+    y = (np.arange(columns)[:, None] + basis[:, 1]) / columns
+    i, j = (np.floor(share * n + 1e-9).astype(int) for share, n in zip((x, y), sheet.cells, strict=True))
+    return np.asarray(kept[i[:, None, :], j[None, :, :]])
+
+
+def _held(flat: Array, types: Array, bond_angstrom: float) -> Array:
+    """Atoms left once those with one bond or none are gone, one after the other, and what then hangs on no grip."""
+    left, right = _bonds(flat, bond_angstrom).T
+    held = np.ones(len(flat), bool)
+    while True:
+        alive = held[left] & held[right]
+        count = np.bincount(np.concatenate([left[alive], right[alive]]), minlength=len(flat))
+        dangling = held & (count < 2) & (types == FREE)
+        if not dangling.any():
+            break
+        held &= ~dangling
+    bonds = coo_array((np.ones(alive.sum()), (left[alive], right[alive])), shape=(len(flat), len(flat)))
+    pieces = connected_components(bonds, directed=False)[1]
+    return np.asarray(held & np.isin(pieces, pieces[types != FREE]))
+
+
+def _bonds(flat: Array, bond_angstrom: float) -> Array:
+    """Pairs of bonded atoms, ``m x 2``."""
+    return cKDTree(flat).query_pairs(1.2 * bond_angstrom, output_type="ndarray")
+
+
+def _whole(length: float, unit: float) -> bool:
+    count = round(length / unit)
+    return count >= 1 and abs(length / unit - count) <= WHOLE
 
 
 def whole_cells(name: str, length: float, unit: float) -> int:
     """How many units a length holds, or ``ValueError`` where that is no whole number."""
-    count = round(length / unit)
-    if count < 1 or abs(length / unit - count) > 0.05:
+    if not _whole(length, unit):
         raise ValueError(f"Expected {name} as a multiple of {unit:.4g} angstrom. Got {length:g}.")
-    return count
+    return round(length / unit)
 
 
 def check_connected(atoms: Atoms, bond_angstrom: float) -> None:
     """``ValueError`` where bonds do not join all atoms."""
     count = len(atoms.positions)
-    i, j = cKDTree(atoms.positions).query_pairs(1.2 * bond_angstrom, output_type="ndarray").T
+    i, j = _bonds(atoms.positions, bond_angstrom).T
     bonds = coo_array((np.ones(len(i)), (i, j)), shape=(count, count))
     pieces = connected_components(bonds, directed=False)[1]
     if pieces[0] != pieces[-1]:

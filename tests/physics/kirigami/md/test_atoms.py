@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from physics.kirigami.md import graphene
+from physics.kirigami.raster import material
 from physics.kirigami.sheet import Sheet, hanakata_sheet, small_graphene_sheet
 from tests.physics.kirigami.md.problems import CUT, WHOLE, X, Y, tiny
 
@@ -85,3 +86,51 @@ def test_loose_piece_is_refused():
 def test_refused(pattern, changed, told):
     with pytest.raises(ValueError, match=told):
         graphene(pattern, tiny(**changed), 1.42)
+
+
+def test_pixels_of_whole_cells_are_cells():
+    coarse, fine = small_graphene_sheet(), small_graphene_sheet().pixels((12, 15))
+    drawn = graphene(material(SERPENTINE, coarse, (12, 15)).round(), fine, 1.42)
+    # A raster with its cuts where the coarse cells have theirs, in the third of four rows.
+    np.testing.assert_allclose(drawn.gauge_angstrom, graphene(SERPENTINE, coarse, 1.42).gauge_angstrom)
+    whole = graphene(np.ones((12, 15)), fine, 1.42)
+    np.testing.assert_array_equal(whole.positions, graphene(np.ones((3, 5)), coarse, 1.42).positions)
+
+
+@pytest.mark.parametrize("pixels", [(24, 30), (30, 40), (60, 75)])
+def test_pixels_of_other_sizes_take_the_atoms_in_them(pixels):
+    sheet, bond = small_graphene_sheet().pixels(pixels), 1.42
+    whole = graphene(np.ones(pixels), sheet, bond)
+    np.testing.assert_array_equal(whole.positions, graphene(np.ones((3, 5)), small_graphene_sheet(), bond).positions)
+    x, y = (np.arange(n) + 0.5 for n in pixels)
+    middle = (abs(x[:, None] / pixels[0] - 0.5) < 0.15) & (abs(y / pixels[1] - 0.5) < 0.25)
+    holed = graphene(1.0 - middle, sheet, bond)
+    left = {tuple(p) for p in holed.positions.round(6)}
+    gone = np.array([p for p in whole.positions.round(6) if tuple(p) not in left])[:, :2]
+    # As many as the hole's share of the area, all of them in it or dangling at its edge.
+    assert abs(len(gone) / (12 * 15 * 4) - 0.3 * 0.5) < 0.03
+    inside = (gone / (3 * bond, np.sqrt(3) * bond) - (2 + 6, 7.5)) / (12, 15)
+    assert (abs(inside) < (0.15 + 0.12, 0.25 + 0.1)).all()
+    assert neighbours(holed, bond)[holed.types == 1].min() >= 2
+
+
+def test_what_hangs_on_no_grip_falls_out():
+    sheet = Sheet((24, 24), (0.5 * X, 0.5 * Y), 1.0, X)
+    ring = np.ones((24, 24))
+    ring[4:20, 4:20] = 0
+    ring[8:16, 8:16] = 1
+    island = ring.copy()
+    ring[8:16, 8:16] = 0
+    assert len(graphene(island, sheet, 1.42).positions) == len(graphene(ring, sheet, 1.42).positions)
+    # One atom that sticks out of an edge goes, too.
+    spur = ring.copy()
+    spur[4, 12] = 1
+    assert len(graphene(spur, sheet, 1.42).positions) == len(graphene(ring, sheet, 1.42).positions)
+    ring[10:12] = 0
+    with pytest.raises(ValueError, match="severed"):
+        graphene(ring, sheet, 1.42)
+
+
+def test_rasters_of_sheets_that_are_no_whole_cells_are_refused():
+    with pytest.raises(ValueError, match="width_angstrom as a multiple"):
+        graphene(np.ones((8, 9)), Sheet((8, 9), (0.5 * X, 0.3 * Y), 1.0, X), 1.42)
