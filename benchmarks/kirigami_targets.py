@@ -1,6 +1,6 @@
 """Molecular-dynamics calls until an MoS2 kirigami pattern has a wanted failure strain and strength.
 
-    python -m benchmarks.kirigami_targets [--quick] [--targets N]
+    python -m benchmarks.kirigami_targets [--quick] [--targets N] [--methods ...]
 
 Targets are the (strain, stress) of patterns drawn at random from the table, so each can be met; met means within 5 %
 of both. Confirmed targets are the means of a pattern and its mirror image, and are met by the mean of two such runs. In
@@ -14,11 +14,12 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.kirigami_search import median, shown
+from benchmarks.kirigami_search import median, quartiles, shown
 from benchmarks.mos2_linear import LinearElastic
 from benchmarks.mos2_problem import STRAIN, STRESS, Judge, Mos2, both_images, calls_until, confirming, random_calls
 from invdesign import Store, Target
@@ -76,12 +77,14 @@ def tell(method: str, calls: list[float], cost: str = "") -> None:
     print(f"{method:20} {shown(calls):>22} {np.mean(np.array(calls) <= 100):6.0%} {cost}", flush=True)
 
 
-def contest(table: Mos2, count: int, pairs: bool) -> dict[str, list[float]]:
+def contest(table: Mos2, count: int, pairs: bool, chosen: Sequence[str] | None) -> dict[str, list[float]]:
     """Calls of every method for every target; told as they come."""
     targets = wanted_of(table, count, pairs)
     calls = {"random": [random_search(table, wanted, seed)[pairs] for seed, wanted in enumerate(targets)]}
     tell("random", calls["random"])
     for method, strategy in methods().items():
+        if chosen is not None and method not in ("evolution", *chosen):
+            continue
         began = time.process_time()
         calls[method] = []
         with Store(":memory:") as store:
@@ -105,14 +108,15 @@ def contest(table: Mos2, count: int, pairs: bool) -> dict[str, list[float]]:
     return calls
 
 
-def benchmark(quick: bool, count: int) -> dict[str, Any]:
+def benchmark(quick: bool, count: int, chosen: Sequence[str] | None = None) -> dict[str, Any]:
     """Both contests, with their tables."""
     table, answer = Mos2(), {"benchmark": "kirigami_targets", "quick": quick, "targets": count}
     for kind, pairs in (("calls", False), ("calls_confirmed", True)):
         print(f"{kind}: {count} targets within {WITHIN:.0%} of strain and stress; median (quartiles), share within 100")
-        calls = contest(table, count, pairs)
+        calls = contest(table, count, pairs, chosen)
         answer |= {
             f"median_{kind}": {m: v if np.isfinite(v := median(each)) else None for m, each in calls.items()},
+            f"quartiles_{kind}": {m: quartiles(each) for m, each in calls.items()},
             f"within_100_{kind}": {m: float(np.mean(np.array(each) <= 100)) for m, each in calls.items()},
             kind: {m: [v if np.isfinite(v) else None for v in each] for m, each in calls.items()},
         }
@@ -124,10 +128,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="6 targets instead of 20")
     parser.add_argument("--targets", type=int, default=None)
+    parser.add_argument("--methods", nargs="*", default=None, help="only these; random and evolution always")
     arguments = parser.parse_args()
     if not os.environ.get("INVDESIGN_DATA"):
         parser.error("set INVDESIGN_DATA to the folder of kirigami_mos2_md.csv")
-    print(json.dumps(benchmark(arguments.quick, arguments.targets or (6 if arguments.quick else 20))))
+    count = arguments.targets or (6 if arguments.quick else 20)
+    print(json.dumps(benchmark(arguments.quick, count, arguments.methods)))
 
 
 if __name__ == "__main__":

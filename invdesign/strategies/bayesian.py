@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfcx, ndtr, ndtri
+from scipy.stats import qmc
 
 from invdesign.evaluator import Evaluator
 from invdesign.problem import Problem
@@ -23,6 +24,8 @@ from physics.base import Array
 QUANTILES, JOINT = 16, 400
 # Candidates left after the first of a batch is chosen.
 SHORT_LIST = 2000
+# Samples of a loss that is no plain goal: of every candidate, then of the short list.
+FEW_SAMPLES, SAMPLES = 16, 256
 
 
 class Fitted(Protocol):
@@ -45,8 +48,9 @@ class Bayesian:
 
     Args:
         model: `GaussianProcess`, `ExtraTrees`, `Networks`, or another `Model`.
-        acquisition: "ei", expected improvement over the model's best measured design (Jones et al., 1998); "ucb", the
-            mean loss less `kappa` spreads (Srinivas et al., 2010); "thompson", the best of one sample of the model.
+        acquisition: "ei", expected improvement over the model's best measured design (Jones et al., 1998), of bands
+            and other skewed losses by samples common to all designs; "ucb", the mean loss less `kappa` spreads
+            (Srinivas et al., 2010); "thompson", the best of one sample of the model.
         initial: designs measured first.
         guided: how many of these are drawn from the designs that the features guess best (see `guided_share`), not
             from the whole space.
@@ -151,6 +155,8 @@ class Bayesian:
     ) -> NDArray[np.float64]:
         """What to make as large as can be, `(rows,)`."""
         mean, spread = fitted.predict(inputs.take(rows))
+        if self.acquisition == "ei" and not outputs.goals:
+            return sampled_improvement(outputs, mean, spread, best, int(rng.integers(2**31)))
         steps = ndtri((np.arange(QUANTILES) + 0.5) / QUANTILES)
         # Outputs vary independently: each has its own order of the quantiles.
         orders = np.stack([rng.permutation(steps) for _ in range(mean.shape[1])], axis=1)
@@ -164,6 +170,33 @@ class Bayesian:
         merit = np.full(len(rows), -np.inf)
         merit[near] = -outputs.losses(fitted.paths(inputs.take(rows[near]), 1, rng))[0]
         return merit
+
+
+def sampled_improvement(outputs: Outputs, mean: Array, spread: Array, best: float, seed: int) -> NDArray[np.float64]:
+    """Logarithm of the expected improvement of losses of any shape, `(n,)`, from samples of independent outputs.
+
+    The same scrambled Sobol points serve all designs, so that these are told apart by what they promise and not by luck
+    (Balandat et al., NeurIPS 2020, "BoTorch", section 3). The most promising `SHORT_LIST` get more of them. Designs of
+    which no sample improves come after all others, by their mean loss.
+
+    Args:
+        mean, spread: of the outputs, `(n, m)`.
+        best: loss to improve on.
+        seed: of the points.
+    """
+    points = ndtri(qmc.Sobol(mean.shape[1], seed=seed).random(SAMPLES))
+
+    def merit(rows: Array, count: int) -> NDArray[np.float64]:
+        losses = outputs.losses(mean[rows] + spread[rows] * points[:count, None, :])
+        gain = np.maximum(best - losses, 0).mean(0)
+        tiny = np.finfo(np.float64).tiny
+        return np.where(gain > 0, np.log(np.maximum(gain, tiny)), np.log(tiny) - np.maximum(losses.mean(0) - best, 0))
+
+    first = merit(np.arange(len(mean)), FEW_SAMPLES)
+    near = np.argsort(-first, kind="stable")[:SHORT_LIST]
+    found = np.full(len(mean), -np.inf)
+    found[near] = merit(near, SAMPLES)
+    return found
 
 
 def log_expected_improvement(gain: Array, spread: Array) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from invdesign.problem import Problem
 from invdesign.records import Candidate
+from invdesign.targets import Target
 from physics.base import Array
 
 # Responses longer than this are not predicted entry by entry; the loss is.
@@ -32,6 +33,14 @@ class Outputs:
     problem: Problem
     names: tuple[str, ...]
     logarithm: tuple[bool, ...] = ()
+
+    @property
+    def goals(self) -> bool:
+        """Whether the loss is an output itself or a sum of goals, so that a normal distribution describes it."""
+        return not self.names or all(
+            isinstance(target, Target) and target.goal is not None and target.lower is None and target.upper is None
+            for target in self.problem.targets
+        )
 
     @classmethod
     def of(cls, problem: Problem, candidates: Sequence[Candidate], logarithm: bool) -> Outputs:

@@ -17,8 +17,9 @@ from invdesign.strategies import (
     Networks,
     RandomCodes,
 )
-from invdesign.strategies.bayesian import log_expected_improvement
+from invdesign.strategies.bayesian import log_expected_improvement, sampled_improvement
 from invdesign.strategies.bayesian_inputs import Inputs, tokens_of
+from invdesign.strategies.bayesian_outputs import Outputs
 from invdesign.strategies.elites import ResponseBins
 from tests.invdesign.sheets import small_table
 from tests.invdesign.toy import Toy
@@ -152,6 +153,20 @@ def test_expected_improvement_matches_quadrature():
         assert log_expected_improvement(gain, spread) == pytest.approx(np.log(value), abs=1e-6)
     far = log_expected_improvement(np.array([-50.0, -49.0, -2e4]), np.ones(3))
     assert np.isfinite(far).all() and far[1] > far[0] > far[2]
+
+
+def test_the_improvement_of_a_band_matches_quadrature():
+    band = Target("strain", lower=1.0, upper=1.1, softness=0.01)
+    outputs = Outputs(problem_of(targets=[band]), ("strain",), (False,))
+    assert not outputs.goals and Outputs(problem_of(), ("strain",), (False,)).goals
+    mean, spread = np.array([[0.8], [1.05], [1.4], [2.0]]), np.array([[0.3], [0.2], [0.3], [0.001]])
+    found = sampled_improvement(outputs, mean, spread, 0.2, 0)
+    for (m,), (s,), value in zip(mean[:3], spread[:3], found, strict=False):
+        z = np.linspace(-8, 8, 20_001)
+        gain = np.maximum(0.2 - outputs.losses((m + s * z)[:, None]), 0)
+        assert value == pytest.approx(np.log(np.trapezoid(gain * norm.pdf(z), z)), abs=0.02)
+    # The last cannot improve; it comes after the others, and is not lost.
+    assert np.isfinite(found[3]) and found[3] < found[:3].min() - 100
 
 
 def test_other_spaces_and_senseless_settings_are_refused():
