@@ -1,5 +1,9 @@
 """Neural stand-ins for solvers: several fidelities, adjoint gradients, calibrated spread, architecture search."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from surrogates.architecture import Architecture, Block
 from surrogates.choice import ArchitectureChoice, SearchError, SearchResult, TrialRecord, fixed
 from surrogates.data import DataError, Dataset, LevelData
@@ -12,6 +16,9 @@ from surrogates.prediction import Prediction, Surrogate
 from surrogates.search import Search, search
 from surrogates.splitting import split
 from surrogates.training import TrainingConfig, TrainingDiverged
+
+if TYPE_CHECKING:
+    from surrogates.regressor import Regressor
 
 __all__ = [
     "Architecture",
@@ -26,6 +33,7 @@ __all__ = [
     "LevelScore",
     "Memo",
     "Prediction",
+    "Regressor",
     "ResponseCodec",
     "Search",
     "SearchError",
@@ -40,3 +48,12 @@ __all__ = [
     "search",
     "split",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``Regressor`` on first use: scikit-learn takes a second to import, and only it needs that."""
+    if name == "Regressor":
+        from surrogates.regressor import Regressor
+
+        return Regressor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,15 +13,16 @@ from torch import Tensor
 from surrogates.architecture import Architecture
 from surrogates.baselines import score_baselines
 from surrogates.batches import prepare
-from surrogates.calibration import Calibration, calibrate, cross_coverage, interval_figures
+from surrogates.calibration import Calibration, calibrate, cross_coverage
 from surrogates.data import Dataset, LevelData
 from surrogates.encoding import ResponseCodec
-from surrogates.evaluation import LevelScore, TrainingReport, mean_cosine, r_squared, value_error
+from surrogates.evaluation import LevelScore, TrainingReport, mean_cosine
 from surrogates.memo import Memo, no_memo
 from surrogates.networks import SurrogateNetwork
 from surrogates.persistence import DAMAGE, CorruptSurrogateError, FittedLevel, load_fitted, save_fitted
 from surrogates.prediction import Prediction
 from surrogates.runtime import pick_device, torch_threads
+from surrogates.scoring import level_score
 from surrogates.splitting import sides_of, split
 from surrogates.states import State, state_key, with_output_units
 from surrogates.training import Trained, TrainingConfig, train
@@ -261,16 +262,4 @@ class DeepEnsemble:
 
     def _score(self, level: int, samples: LevelData) -> LevelScore:
         members, true, cosine = self._held_out_members(level, samples)
-        mean = members.mean(axis=0)
-        calibration = self._level(level).calibration
-        coverage, width = interval_figures(calibration, members, true)
-        return LevelScore(
-            n_train=0,
-            n_held_out=len(samples),
-            value_error=value_error(mean, true),
-            r2=r_squared(mean, true),
-            gradient_cosine=cosine,
-            coverage_90=coverage,
-            width_90=width,
-            member_scale=calibration.member_scale,
-        )
+        return level_score(members, true, self._level(level).calibration, cosine)

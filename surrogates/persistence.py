@@ -70,10 +70,32 @@ def save_fitted(path: Path, header: Mapping[str, Any], fitted: Mapping[int, Fitt
         for member, state in enumerate(one.states):
             named |= {f"members/{member}/{name}": array for name, array in state.items()}
         arrays |= {f"{level}/{name}": np.ascontiguousarray(array) for name, array in named.items()}
-    whole = {**header, "format": FORMAT, "levels": levels}
+    save_arrays(path, {**header, "levels": levels}, arrays)
+
+
+def save_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Named arrays and JSON under one checksum; whole or not at all."""
+    whole = {**header, "format": FORMAT}
     text = json.dumps({**whole, "sha256": _checksum(whole, arrays)}, sort_keys=True)
     with atomic_path(path) as partial:
-        save_file(arrays, partial, metadata={"surrogate": text})
+        save_file(dict(arrays), partial, metadata={"surrogate": text})
+
+
+def load_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """What ``save_arrays`` wrote; ``CorruptSurrogateError`` if the file is damaged or something else."""
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {})["surrogate"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        if header["format"] != FORMAT:
+            raise CorruptSurrogateError(f"Expected a surrogate of format {FORMAT} in {path}. Got {header['format']}.")
+        if header["sha256"] != _checksum(header, arrays):
+            raise CorruptSurrogateError(f"Expected the content {path} was written with. Got another; fit again.")
+    except CorruptSurrogateError:
+        raise
+    except DAMAGE as error:
+        raise CorruptSurrogateError(f"Expected a surrogate written by save in {path}. Got {error!r}.") from error
+    return header, arrays
 
 
 def _checksum(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
@@ -85,17 +107,9 @@ def _checksum(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
 
 def load_fitted(path: Path) -> tuple[dict[str, Any], dict[int, FittedLevel]]:
     """The header and the levels."""
+    header, arrays = load_arrays(path)
     try:
-        with safe_open(path, framework="np") as file:
-            header = json.loads((file.metadata() or {})["surrogate"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        if header["format"] != FORMAT:
-            raise CorruptSurrogateError(f"Expected a surrogate of format {FORMAT} in {path}. Got {header['format']}.")
-        if header["sha256"] != _checksum(header, arrays):
-            raise CorruptSurrogateError(f"Expected the content {path} was written with. Got another; fit again.")
         fitted = {int(level): _level(level, entry, arrays) for level, entry in header["levels"].items()}
-    except CorruptSurrogateError:
-        raise
     except DAMAGE as error:
         raise CorruptSurrogateError(f"Expected a surrogate written by save in {path}. Got {error!r}.") from error
     return header, dict(sorted(fitted.items()))
