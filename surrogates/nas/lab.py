@@ -148,13 +148,18 @@ def incumbent(trials: Sequence[Trial]) -> tuple[Architecture, float]:
 
 
 def anytime(trials: Sequence[Trial]) -> tuple[tuple[float, Architecture], ...]:
-    """(CPU seconds, the network that the search would then give) at each change."""
+    """(CPU seconds, the network that the search would then give, see ``incumbent``) at each change."""
     found: list[tuple[float, Architecture]] = []
-    for count in range(1, len(trials) + 1):
-        try:
-            best, _ = incumbent(trials[:count])
-        except ValueError:
+    top, errors = -1, dict[Architecture, list[float]]()
+    means: dict[Architecture, float] = {}
+    for trial in trials:
+        if not np.isfinite(trial.error) or trial.rung < top:
             continue
+        if trial.rung > top:
+            top, errors, means = trial.rung, {}, {}
+        errors.setdefault(trial.architecture, []).append(trial.error)
+        means[trial.architecture] = float(np.mean(errors[trial.architecture]))
+        best = min(means, key=means.__getitem__)
         if not found or found[-1][1] != best:
-            found.append((trials[count - 1].spent, best))
+            found.append((trial.spent, best))
     return tuple(found)

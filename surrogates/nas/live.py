@@ -122,6 +122,11 @@ class LiveLab:
             raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
         self.spent += cpu_seconds
 
+    def at_rate(self, learning_rate: float) -> LiveLab:
+        """A lab of its own, without a budget, that trains with another learning rate; the cache is shared."""
+        task = replace(self.task, config=replace(self.task.config, learning_rate=learning_rate))
+        return LiveLab(self.space, task, cache=self.cache)
+
     def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial:
         """The trial of a network at a rung; training goes on from the highest rung below that was asked.
 

@@ -1,0 +1,51 @@
+"""Methods of architecture search, one module each."""
+
+from surrogates.nas.methods.codeepneat import CoDeepNeat
+from surrogates.nas.methods.darts import Darts, DartsResult, darts
+from surrogates.nas.methods.evolution import Evolution
+from surrogates.nas.methods.evonorm import EvoNorm, Layers, evolve_layers
+from surrogates.nas.methods.fixed_nets import FixedNets
+from surrogates.nas.methods.freeze_thaw import FreezeThaw
+from surrogates.nas.methods.gaussian_process import GaussianProcess
+from surrogates.nas.methods.halving import AsynchronousHalving, Hyperband, SuccessiveHalving
+from surrogates.nas.methods.local_search import LocalSearch
+from surrogates.nas.methods.morphisms import Climb, Morphisms, climb
+from surrogates.nas.methods.neat import Neat, NeatSurrogate, evolve, neat_surrogate
+from surrogates.nas.methods.proxies import Flops, OnData, Parameters, ProxyRanking
+from surrogates.nas.methods.random_search import RandomSearch
+from surrogates.nas.methods.supernet import Supernet
+from surrogates.nas.methods.top_k import TopK
+from surrogates.nas.methods.tpe_hyperband import TpeHyperband
+
+__all__ = [
+    "CoDeepNeat",
+    "Darts",
+    "DartsResult",
+    "darts",
+    "EvoNorm",
+    "Layers",
+    "evolve_layers",
+    "Climb",
+    "Morphisms",
+    "climb",
+    "Neat",
+    "NeatSurrogate",
+    "evolve",
+    "neat_surrogate",
+    "Supernet",
+    "AsynchronousHalving",
+    "Evolution",
+    "FixedNets",
+    "Flops",
+    "FreezeThaw",
+    "GaussianProcess",
+    "Hyperband",
+    "LocalSearch",
+    "OnData",
+    "Parameters",
+    "ProxyRanking",
+    "RandomSearch",
+    "SuccessiveHalving",
+    "TopK",
+    "TpeHyperband",
+]

@@ -1,0 +1,156 @@
+"""Hill climbing by network morphisms: children go on from their parent's weights and train a few epochs only.
+
+Elsken, Metzen & Hutter, "Simple and efficient architecture search for convolutional neural networks", ICLR workshop
+2018 (arXiv 1711.04528), with the morphisms of Net2Net (Chen, Goodfellow & Shlens, ICLR 2016).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from surrogates.architecture import Architecture, Block
+from surrogates.nas.lab import Lab
+from surrogates.nas.learner import Learner
+from surrogates.nas.live import LiveLab
+from surrogates.nas.methods.net2net import Problem, can_deepen, can_widen, deepened, real_blocks, widened
+from surrogates.states import State
+from surrogates.training import TrainingDiverged
+
+
+def inherit(
+    parent: Architecture,
+    state: State,
+    child: Architecture,
+    problem: Problem,
+    rng: np.random.Generator,
+    noise: float = 0.0,
+) -> tuple[State, bool]:
+    """Weights for a child, and whether they make the parent's function (but for the noise).
+
+    A block more, or more channels, leave the function as it is. Otherwise all weights are taken over that have a place
+    of the same name and shape in the child.
+
+    Args:
+        noise: relative, in widened networks: without it repeated channels stay alike for ever.
+    """
+    if replace(child, blocks=parent.blocks) == parent:
+        added = _added(parent, child)
+        if added is not None and can_deepen(parent, added[1]):
+            return deepened(parent, state, *added, problem, rng)[1], True
+        width = child.blocks[0].width
+        wider = tuple(replace(block, width=width) for block in parent.blocks)
+        if wider == child.blocks and width > parent.blocks[0].width and can_widen(parent):
+            return widened(parent, state, width, rng, noise)[1], True
+    fresh = problem.fresh(child, rng)
+    taken = {n: a for n, a in state.items() if n in fresh and fresh[n].shape == a.shape}
+    return fresh | taken, False
+
+
+def _added(parent: Architecture, child: Architecture) -> tuple[int, Block] | None:
+    """Place and value of the one block the child has more, if its width is that of the blocks around."""
+    fewer, more = real_blocks(parent), real_blocks(child)
+    if len(more) != len(fewer) + 1:
+        return None
+    for k, block in enumerate(more):
+        width = fewer[k - 1].width if k else parent.blocks[0].width
+        if (*more[:k], *more[k + 1 :]) == fewer and block.width == width:
+            return k, block
+    return None
+
+
+@dataclass(frozen=True)
+class Morphisms:
+    """From a small network, step by step to the best of some neighbours, each trained from inherited weights.
+
+    Args:
+        steps: at most.
+        children: neighbours tried a step, beside the parent, which trains on.
+        first_epochs, epochs: of the first network, and of every child.
+        noise: of widened networks' weights, relative.
+        start: the first network; None for the one of fewest parameters among some at random.
+    """
+
+    steps: int = 8
+    children: int = 5
+    first_epochs: int = 6
+    epochs: int = 3
+    noise: float = 0.02
+    start: Architecture | None = None
+    name: str = "morphisms"
+
+    def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
+        climb(self, lab, rng)
+
+
+@dataclass(frozen=True, eq=False)
+class Climb:
+    """A hill climb.
+
+    Args:
+        path: the network after each step, the first one first.
+        errors: of the same, with inherited weights, on the task's held-out samples.
+        state: the last one's weights.
+    """
+
+    path: tuple[Architecture, ...]
+    errors: tuple[float, ...]
+    state: State
+
+
+def climb(method: Morphisms, lab: Lab, rng: np.random.Generator) -> Climb:
+    """The search itself. Training is charged; each network climbed to is also asked from the lab, from scratch.
+
+    Raises:
+        TypeError: for a lab that does not train.
+    """
+    if not isinstance(lab, LiveLab):
+        raise TypeError(f"Expected a LiveLab: children train on from weights. Got {type(lab).__name__}.")
+    problem = Problem(lab.task.train.design_shape, lab.task.codec.n_outputs)
+
+    def smallest() -> Architecture:
+        drawn = [lab.space.sample(rng) for _ in range(10)]
+        return min(drawn, key=lambda network: network.n_parameters(problem.design_shape, problem.n_outputs))
+
+    current = method.start or smallest()
+    lab.ask(current)
+    state, error = train_from(lab, current, None, method.first_epochs, rng)
+    path, errors = [current], [error]
+    for _ in range(method.steps):
+        neighbours = lab.space.neighbours(current)
+        drawn = rng.permutation(len(neighbours))[: method.children]
+        trained = []
+        for child in [current, *(neighbours[k] for k in drawn)]:
+            start, _ = inherit(current, state, child, problem, rng, method.noise)
+            trained.append((child, *train_from(lab, child, start, method.epochs, rng)))
+        best, best_state, best_error = min(trained, key=lambda one: one[2])
+        if not best_error < errors[-1]:
+            continue
+        if best != current:
+            lab.ask(best)
+        current, state = best, best_state
+        path.append(current)
+        errors.append(best_error)
+    return Climb(tuple(path), tuple(errors), state)
+
+
+def train_from(
+    lab: LiveLab, architecture: Architecture, start: State | None, epochs: int, rng: np.random.Generator
+) -> tuple[State, float]:
+    """Weights after some epochs with a learning rate that comes down, and their error; charged to the lab."""
+    task = lab.task
+    began = time.process_time()
+    learner = Learner(
+        architecture, task.config, task.samples(task.rungs[-1]), task.codec, epochs, int(rng.integers(2**31)), start
+    )
+    check = learner.prepared(task.held_out)
+    error = float("inf")
+    try:
+        for _ in range(epochs):
+            error = learner.advance(check, task.config.monitor)
+    except TrainingDiverged:
+        error = float("inf")
+    lab.charge(time.process_time() - began)
+    return learner.weights(), error

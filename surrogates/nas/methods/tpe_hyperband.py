@@ -1,0 +1,87 @@
+"""Optuna's TPE with its Hyperband pruner: a model proposes, a training is stopped for good where it lags behind.
+
+Bergstra, Bardenet, Bengio, Kegl, NeurIPS 2011 (TPE); after Falkner, Klein, Hutter, ICML 2018 (BOHB, arXiv 1807.01774).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from surrogates.architecture import Architecture
+from surrogates.nas.lab import Lab
+from surrogates.nas.methods.fresh import fresh
+from surrogates.nas.methods.optuna_study import REPEATS, make_sampler, make_study, quiet_optuna
+from surrogates.nas.pareto import ERROR
+
+
+@dataclass(frozen=True)
+class TpeHyperband:
+    """Network by network, through all rungs unless the pruner ends it.
+
+    Where the model proposes what was tried, five times in a row, a network at random takes its turn.
+
+    Args:
+        pruned: without, every network is trained to the last rung.
+        eta: of Hyperband.
+        journal: file that optuna-dashboard reads; begun anew.
+        networks: None to go on until the budget is spent, or nothing is left.
+    """
+
+    pruned: bool = True
+    eta: int = 3
+    journal: Path | None = None
+    networks: int | None = None
+    name: str = "TPE with Hyperband"
+
+    def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
+        """Trial after trial."""
+        low, high = lab.rungs[0].epochs, lab.rungs[-1].epochs
+        pruner = optuna.pruners.HyperbandPruner(low, high, self.eta) if self.pruned else None
+        sampler = make_sampler("tpe", int(rng.integers(2**31)))
+        with quiet_optuna():
+            study = make_study(self.name, (ERROR,), sampler, pruner, self.journal, False)
+            tried: set[Architecture] = set()
+            while self.networks is None or len(tried) < self.networks:
+                trial, architecture = _proposed(lab, study, tried, rng)
+                if architecture is None:
+                    return
+                tried.add(architecture)
+                _climb(lab, study, trial, architecture)
+
+
+def _proposed(
+    lab: Lab, study: optuna.Study, tried: set[Architecture], rng: np.random.Generator
+) -> tuple[optuna.Trial, Architecture | None]:
+    for attempt in range(REPEATS + 1):
+        drawn = fresh(lab.space, rng, tried) if attempt == REPEATS else None
+        if drawn is not None:
+            study.enqueue_trial(dict(lab.space.parameters(drawn)))
+        trial = study.ask()
+        architecture = lab.space.suggest(trial)
+        if architecture not in tried and lab.space.admits(architecture):
+            return trial, architecture
+        study.tell(trial, state=TrialState.FAIL)
+    return trial, None
+
+
+def _climb(lab: Lab, study: optuna.Study, trial: optuna.Trial, architecture: Architecture) -> None:
+    """Rung by rung, until the pruner ends it."""
+    state, error = TrialState.FAIL, None
+    try:
+        trial.set_user_attr("architecture", architecture.key)
+        for number, rung in enumerate(lab.rungs):
+            found = lab.ask(architecture, number).error
+            if not np.isfinite(found):
+                return
+            trial.report(found, rung.epochs)
+            if number < len(lab.rungs) - 1 and trial.should_prune():
+                state = TrialState.PRUNED
+                return
+        state, error = TrialState.COMPLETE, found
+    finally:
+        study.tell(trial, error, state=state)

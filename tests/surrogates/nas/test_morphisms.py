@@ -1,0 +1,115 @@
+"""Morphisms keep the function; children that inherit begin where their parent is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from surrogates import Architecture, Block
+from surrogates.nas.methods.morphisms import Morphisms, climb, inherit, train_from
+from surrogates.nas.methods.net2net import Problem, deepened, widened
+from surrogates.nas.space import ArchitectureSpace
+from surrogates.nas.table import TableLab
+from surrogates.states import load_state
+from tests.surrogates.nas.problems import live_lab, made_up_table
+
+PROBLEM = Problem((24, 20), 7)
+NETS = {
+    "spectral": (("spectral", 3),),
+    "factorised": (("factorised", 3),),
+    "convolutions": (("residual", 0), ("dilated", 2)),
+    "u": (("u_levels", 2), ("spectral", 3)),
+    "dense": (("dense", 0), ("dense", 0)),
+    "attention": (("attention", 2),),
+}
+
+
+def network(kind, **rest):
+    stem = "pixels" if kind == "dense" else "grid"
+    return Architecture(tuple(Block(o, 4, r) for o, r in NETS[kind]), stem=stem, resolution=7, **rest)
+
+
+def function(architecture, state):
+    made = architecture.build(PROBLEM.design_shape, PROBLEM.n_outputs).double()
+    load_state(made, state)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return made(torch.rand(4, *PROBLEM.design_shape, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("head", ["averages", "mean"])
+@pytest.mark.parametrize("kind", [kind for kind in NETS if kind != "attention"])
+def test_widening_keeps_the_function(kind, head):
+    rng = np.random.default_rng(0)
+    small = network(kind, head=head)
+    state = PROBLEM.fresh(small, rng)
+    large, wider = widened(small, state, 7, rng)
+    assert {block.width for block in large.blocks} == {7}
+    torch.testing.assert_close(function(large, wider), function(small, state), rtol=0, atol=1e-6)
+    noisy = function(*widened(small, state, 7, rng, noise=0.01)) - function(small, state)
+    assert 1e-6 < noisy.abs().max() < 1.0
+
+
+@pytest.mark.parametrize("activation", ["silu", "norm-gelu"])
+@pytest.mark.parametrize("kind", NETS)
+def test_deepening_keeps_the_function_and_the_new_block_can_learn(kind, activation):
+    rng = np.random.default_rng(0)
+    small = network(kind, activation=activation)
+    state = PROBLEM.fresh(small, rng)
+    for position in range(len(small.blocks) + 1):
+        large, deeper = deepened(small, state, position, small.blocks[0], PROBLEM, rng)
+        assert len(large.blocks) == len(small.blocks) + 1
+        torch.testing.assert_close(function(large, deeper), function(small, state), rtol=0, atol=1e-6)
+    made = large.build(PROBLEM.design_shape, PROBLEM.n_outputs)
+    load_state(made, deeper)
+    made(torch.rand(2, *PROBLEM.design_shape)).square().sum().backward()
+    assert any(p.grad.abs().max() > 0 for p in made.trunk.steps[-1].branch.parameters())
+
+
+def test_what_cannot_be_kept_is_refused():
+    rng = np.random.default_rng(0)
+    for kind, rest in (("attention", {}), ("spectral", {"activation": "norm-silu"})):
+        net = network(kind, **rest)
+        with pytest.raises(ValueError, match="one width"):
+            widened(net, PROBLEM.fresh(net, rng), 8, rng)
+    net = network("spectral", activation="exp(x)")
+    with pytest.raises(ValueError, match="0 at 0"):
+        deepened(net, PROBLEM.fresh(net, rng), 0, net.blocks[0], PROBLEM, rng)
+
+
+def test_another_operation_inherits_the_rest():
+    rng = np.random.default_rng(0)
+    parent = Architecture((Block("residual", 4), Block("spectral", 4, 3)), resolution=7)
+    child = Architecture((Block("residual", 4), Block("factorised", 4, 3)), resolution=7)
+    state = PROBLEM.fresh(parent, rng)
+    inherited, kept = inherit(parent, state, child, PROBLEM, rng)
+    assert not kept
+    same = [name for name in state if not name.startswith("trunk.steps.1.")]
+    assert same and all(np.array_equal(inherited[name], state[name]) for name in same)
+
+
+def test_children_begin_where_their_parent_is():
+    lab = live_lab()
+    problem = Problem(lab.task.train.design_shape, lab.task.codec.n_outputs)
+    parent = Architecture((Block("residual", 4),), resolution=6)
+    child = Architecture((Block("residual", 4), Block("spectral", 4, 3)), resolution=6)
+    state, _ = train_from(lab, parent, None, 12, np.random.default_rng(0))
+    start, kept = inherit(parent, state, child, problem, np.random.default_rng(1))
+    assert kept
+    inherited = train_from(lab, child, start, 2, np.random.default_rng(2))[1]
+    fresh = train_from(lab, child, None, 2, np.random.default_rng(2))[1]
+    assert inherited < fresh - 0.05
+
+
+def test_climbing_goes_down_and_charges_its_training():
+    space = ArchitectureSpace(
+        length=2, operations=(("spectral", 3), ("residual", 0), ("identity", 0)), widths=(4, 6), resolutions=(6,)
+    )
+    lab = live_lab(space=space, gradients=False)
+    result = climb(Morphisms(steps=2, children=2, first_epochs=4, epochs=2), lab, np.random.default_rng(0))
+    assert list(result.errors) == sorted(result.errors, reverse=True) and len(result.path) >= 2
+    assert {trial.architecture for trial in lab.trials} == set(result.path)
+    assert lab.spent > sum(trial.cpu_seconds for trial in lab.trials)
+    with pytest.raises(TypeError, match="LiveLab"):
+        climb(Morphisms(), TableLab(made_up_table()), np.random.default_rng(0))

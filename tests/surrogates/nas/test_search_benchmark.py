@@ -1,0 +1,70 @@
+"""The benchmark's figures on a made-up table, and its tables on a few real trainings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import search_methods, search_tables
+from benchmarks.search_methods import bootstrap, curve, reached
+from benchmarks.search_problems import PROBLEMS, SearchProblem
+from surrogates.nas.lab import Found
+from tests.surrogates.nas.problems import RUNGS, SMALL, live_task, made_up_table
+
+
+def last_line(capsys) -> dict:
+    """The JSON object printed last."""
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def test_figures_of_a_replay_by_hand():
+    table = made_up_table()
+    order = np.argsort(table.final)
+    best, middle = (table.architectures[row] for row in (order[0], order[len(order) // 2]))
+    found = Found("by hand", best, 0.0, (), 9.0, ((2.0, middle), (5.0, best)))
+    assert reached(found, table) == 5.0 and reached(replace(found, incumbents=((2.0, middle),)), table) == np.inf
+    np.testing.assert_allclose(curve(found, table, np.array([1.0, 2.0, 5.0])), [1, 1, 0], atol=1e-12)
+    assert bootstrap(np.array([3.0] * 50)) == (3.0, 3.0)
+    low, high = bootstrap(np.array([1.0] * 20 + [np.inf] * 20))
+    assert low == 1.0 and high == np.inf
+
+
+def test_methods_are_compared_on_a_table(tmp_path, capsys):
+    space = PROBLEMS["bend"].space
+    table = replace(made_up_table(), space=space, architectures=tuple(space.everything()))
+    table.save(tmp_path / "bend.npz")
+    search_methods.main(["--quick", "--method", "random", "top-K", "--table", str(tmp_path / "bend.npz")])
+    report = last_line(capsys)
+    assert report["seeds"] == 50 and set(report["cpu_to_within_1pct"]["bend"]) == {"random", "one-epoch top-K"}
+    assert set(report["interval"]["bend"]) == {"random", "one-epoch top-K"}
+    regret = report["anytime"]["bend"]
+    assert all((np.diff(values) <= 1e-9).mean() > 0.5 for values in regret.values())
+    with pytest.raises(SystemExit, match="named after"):
+        search_methods.main(["--table", str(tmp_path / "other.npz")])
+
+
+def test_without_a_table_the_benchmark_says_how_to_make_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(search_methods, "TABLES", tmp_path)
+    search_methods.main(["--quick"])
+    out = capsys.readouterr().out
+    assert "python -m benchmarks.search_tables" in out
+    assert json.loads(out.splitlines()[-1])["cpu_to_within_1pct"] == {}
+
+
+def test_tables_are_made_in_pieces(tmp_path, capsys, monkeypatch):
+    toy = SearchProblem("bend", SMALL, lambda folder: live_task(rungs=RUNGS[:2]), "toy")
+    monkeypatch.setattr(search_tables, "PROBLEMS", {"bend": toy})
+    monkeypatch.setattr(search_tables, "TABLES", tmp_path)
+    folder = ["--folder", str(tmp_path / "trials")]
+    search_tables.main(["--problem", "bend", "--pilot", "2", *folder])
+    assert last_line(capsys)["bend"]["networks"] == 7
+    search_tables.main(["--limit-cpu-seconds", "0.3", *folder])
+    first = last_line(capsys)["bend"]
+    assert first["done"] < first["of"] == 14 and not (tmp_path / "bend.npz").exists()
+    search_tables.main(folder)
+    assert last_line(capsys)["bend"]["done"] == 14
+    table = search_tables.SearchTable.load(tmp_path / "bend.npz", SMALL)
+    assert np.isfinite(table.error).all() and table.seeds == 2

@@ -1,0 +1,185 @@
+"""Methods that ask for ordinary trainings: each does what its paper says of it, and beats chance where it says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from surrogates import Architecture, Block
+from surrogates.families import FAMILIES, baseline
+from surrogates.nas.lab import search_with
+from surrogates.nas.methods import Evolution, FixedNets, LocalSearch, RandomSearch, TopK
+from surrogates.nas.methods.fresh import fresh
+from surrogates.nas.space import ArchitectureSpace
+from surrogates.nas.table import SearchTable, TableLab
+from tests.surrogates.nas.problems import RUNGS, SMALL, live_lab, made_up_table
+
+
+def full_cost(table: SearchTable) -> float:
+    """CPU seconds of one network, trained to the last rung, on average."""
+    return float(table.cpu_seconds.sum(axis=1).mean())
+
+
+def regret(method, table: SearchTable, networks: float, seeds: int) -> float:
+    """Mean over seeds of the final error found, 0 for the best and 1 for the median network of the table."""
+    found = []
+    for seed in range(seeds):
+        best = search_with(method, TableLab(table, networks * full_cost(table), shift=seed), seed).best
+        found.append(table.final[table.number[best]])
+    least = table.final.min()
+    return float((np.mean(found) - least) / (np.median(table.final) - least))
+
+
+def test_random_search_tries_everything_once_and_ends():
+    lab = TableLab(made_up_table())
+    found = search_with(RandomSearch(), lab, 0)
+    assert [t.architecture for t in found.trials] != lab.space.everything()
+    assert {t.architecture for t in found.trials} == set(lab.space.everything())
+    assert len(found.trials) == len(lab.space.everything()) and {t.rung for t in found.trials} == {2}
+
+
+def test_searches_are_repeated_by_their_seed():
+    for method in (RandomSearch(), TopK(10, 2), LocalSearch(), Evolution()):
+        one, two, other = (
+            [t.architecture for t in search_with(method, TableLab(made_up_table(), 200.0), seed).trials]
+            for seed in (3, 3, 4)
+        )
+        assert one == two != other
+
+
+def test_fresh_networks_end_with_the_space():
+    rng = np.random.default_rng(0)
+    everything = SMALL.everything()
+    assert fresh(SMALL, rng, set(everything[:-1])) == everything[-1]
+    assert fresh(SMALL, rng, set(everything[:-1]), lambda: everything[0]) == everything[-1]
+    assert fresh(SMALL, rng, set(everything)) is None
+
+
+def with_first_rung(correlated: bool) -> SearchTable:
+    """A table whose first rung ranks networks exactly as the last, or not at all."""
+    table = made_up_table(noise=0.0)
+    error = table.error.copy()
+    rng = np.random.default_rng(0)
+    for seed in range(table.seeds):
+        error[:, 0, seed] = 0.5 + error[:, -1, seed] if correlated else rng.permutation(error[:, -1, seed])
+    return replace(table, error=error)
+
+
+def test_top_k_is_as_good_as_its_first_rung():
+    good, blind = with_first_rung(True), with_first_rung(False)
+    everything = len(good.architectures)
+    method = TopK(networks=everything, keep=3, rounds=1)
+    found = search_with(method, TableLab(good), 0)
+    assert found.error == good.error[:, -1, 0].min()
+    # All at the first rung, three to the end.
+    assert len(found.trials) == everything + 3
+    assert found.spent < good.cpu_seconds[:, :, 0].sum() / 4
+    for seed in range(2):
+        assert search_with(method, TableLab(blind, shift=seed), seed).error > good.error[:, -1, seed].min() + 0.01
+
+
+@pytest.mark.parametrize("first_better", [True, False])
+def test_local_search_ends_where_no_neighbour_is_better(first_better):
+    table = made_up_table()
+    for seed in range(5):
+        lab = TableLab(table)
+        found = search_with(LocalSearch(first_better=first_better, descents=1), lab, seed)
+        around = table.space.neighbours(found.best)
+        tried = {t.architecture: t.error for t in found.trials}
+        assert set(around) <= set(tried)
+        assert all(tried[neighbour] >= found.error for neighbour in around)
+    assert len(search_with(LocalSearch(descents=3), TableLab(table), 0).trials) > len(found.trials)
+
+
+def lucky_table() -> tuple[SearchTable, Architecture]:
+    """A middling network whose first training came out far below all others; its next forty do not."""
+    table = made_up_table(noise=0.0)
+    row = int(np.argsort(table.final)[len(table.final) // 2])
+    error, seconds, curves = (
+        np.repeat(a[:, :, 1:], 40, axis=2) for a in (table.error, table.cpu_seconds, table.curves)
+    )
+    error[row, :, 0] = 0.01
+    return replace(table, error=error, cpu_seconds=seconds, curves=curves, measures={}), table.architectures[row]
+
+
+def test_ageing_forgets_a_lucky_network_that_the_other_keeps():
+    table, lucky = lucky_table()
+    near = {lucky, *table.space.neighbours(lucky)}
+
+    def late_children_near_it(ageing: bool, seed: int) -> float:
+        lab = TableLab(table)
+        lab.space = Biased(lab.space, lucky)
+        method = Evolution(population=12, sample=24, ageing=ageing, retrain=True, cycles=150)
+        found = [t.architecture for t in search_with(method, lab, seed).trials]
+        assert found[0] == lucky
+        return float(np.mean([architecture in near for architecture in found[-40:]]))
+
+    ageing, other = (np.mean([late_children_near_it(kind, seed) for seed in range(4)]) for kind in (True, False))
+    assert ageing < 0.4 < 0.6 < other
+
+
+class Biased:
+    """A space whose first draw is given."""
+
+    def __init__(self, space: ArchitectureSpace, first: Architecture) -> None:
+        self.space, self.first = space, [first]
+
+    def sample(self, rng):
+        """The given one first."""
+        return self.first.pop() if self.first else self.space.sample(rng)
+
+    def __getattr__(self, name):
+        return getattr(self.space, name)
+
+
+def test_evolution_breeds_by_one_gene():
+    table = made_up_table()
+    found = search_with(Evolution(population=5, sample=3, cycles=30), TableLab(table), 1)
+    trials = found.trials
+    assert len(trials) == 35 and len({t.architecture for t in trials}) == 35
+    known = [t.architecture for t in trials[:5]]
+    bred = 0
+    for trial in trials[5:]:
+        bred += any(trial.architecture in table.space.neighbours(parent) for parent in known[-5:])
+        known.append(trial.architecture)
+    assert bred >= 28
+
+
+@pytest.mark.parametrize("method", [TopK(40, 4), LocalSearch(), Evolution(population=8)])
+def test_cheap_searches_beat_chance(method):
+    tables = [made_up_table(seed=seed) for seed in range(4)]
+    chance = np.mean([regret(RandomSearch(), table, 30, 10) for table in tables])
+    assert np.mean([regret(method, table, 30, 10) for table in tables]) < chance
+
+
+def test_fixed_nets_are_asked_in_order_of_a_table():
+    lab = TableLab(made_up_table())
+    search_with(FixedNets(), lab, 0)
+    wanted = [baseline(name) for name in FAMILIES if baseline(name) in lab.space]
+    assert [t.architecture for t in lab.trials] == wanted and len(wanted) >= 2
+
+
+def test_fixed_nets_are_each_trained_at_their_best_rate():
+    networks = (
+        Architecture((Block("residual", 4),), resolution=6),
+        Architecture((Block("spectral", 4),), resolution=6),
+    )
+    rates = (1e-6, 1e-2)
+    lab = live_lab(rungs=RUNGS[:1])
+    found = search_with(FixedNets(networks, rates), lab, 0)
+    assert [t.architecture for t in found.trials] == list(networks)
+    assert [t.measures["learning_rate"] for t in found.trials] == [1e-2, 1e-2]
+    for trial in found.trials:
+        assert trial.error == lab.at_rate(1e-2).ask(trial.architecture).error
+        assert trial.error < lab.at_rate(1e-6).ask(trial.architecture).error
+    assert found.spent == pytest.approx(sum(t.cpu_seconds for t in found.trials))
+    one = live_lab(budget=1e-9, rungs=RUNGS[:1])
+    assert len(search_with(FixedNets(networks, rates), one, 0).trials) == 1
+
+
+@pytest.mark.parametrize("bad", [lambda: TopK(3, 4), lambda: Evolution(population=1)])
+def test_impossible_settings_are_refused(bad):
+    with pytest.raises(ValueError, match="Expected"):
+        bad()
