@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks.mos2_problem import STRAIN, STRESS, Mos2
 from physics.base import Response
-from physics.devices import waveguide_bend
+from physics.devices import PortDevice, waveguide_bend
 from surrogates import DataError, Dataset, LevelData, TrainingConfig
 from surrogates.nas.lab import Rung
 from surrogates.nas.live import Task
@@ -51,7 +51,8 @@ def bend_task(folder: Path) -> Task:
     try:
         data = Dataset.load(file).levels[0]
     except (FileNotFoundError, DataError):
-        data = _ascents()
+        device = waveguide_bend(1.55, design_um=1.0, pixel_um=0.05, cells_um=0.05, threads=1)
+        data = ascents(device, 0, PATHS, np.random.default_rng(0))
         folder.mkdir(parents=True, exist_ok=True)
         Dataset({0: data}).save(file)
     held = data.groups >= PATHS - HELD_OUT_PATHS
@@ -60,33 +61,55 @@ def bend_task(folder: Path) -> Task:
     return Task(Dataset({0: train}), check, TrainingConfig(batch_size=32), BEND_RUNGS)
 
 
-def _ascents() -> LevelData:
-    device = waveguide_bend(1.55, design_um=1.0, pixel_um=0.05, cells_um=0.05, threads=1)
-    name = "s"
-    rng = np.random.default_rng(0)
+def ascents(device: PortDevice, level: int, paths: int, rng: np.random.Generator) -> LevelData:
+    """Responses ``s`` along that many ascents of the transmission at one level, with adjoint gradients.
+
+    Each has ``STEPS`` designs, ever steeper, and is a group of its own. The first paths of a generator are the same
+    however many are made.
+    """
     rows: list[tuple[NDArray[np.float64], NDArray[np.complex128], NDArray[np.complex128], NDArray[np.float64]]] = []
-    for _ in range(PATHS):
+    for _ in range(paths):
         latent = gaussian_filter(rng.normal(size=device.design_shape), 3.0, mode="constant") / 0.1
         for step in range(STEPS):
-            steep = 1.0 * 1.2**step
+            steep = steepness(step)
             smooth = gaussian_filter(latent, FILTER_PIXELS, mode="constant")
             density = 1 / (1 + np.exp(-np.clip(steep * smooth, -30, 30)))
             kept: list[NDArray[np.complex128]] = []
 
             def transmitted(response: Response, kept: list[NDArray[np.complex128]] = kept) -> Response:
-                """Of the power sum |s|^2 that leaves through "out"."""
-                weight = np.zeros_like(response[name])
-                weight[-1] = 2 * response[name][-1]
-                kept.append(weight)
-                return {name: weight}
+                """Of the power that leaves through "out"."""
+                kept.append(transmission_cotangent(response["s"]))
+                return {"s": kept[-1]}
 
-            response, gradient = device.vjp(density, 0, transmitted)
-            rows.append((density, np.asarray(response[name]), kept[0], gradient))
-            uphill = gaussian_filter(gradient * steep * density * (1 - density), FILTER_PIXELS, mode="constant")
-            latent = latent + 0.6 * uphill / max(np.abs(uphill).max(), 1e-30)
+            response, gradient = device.vjp(density, level, transmitted)
+            rows.append((density, np.asarray(response["s"]), kept[0], gradient))
+            latent = latent + ascent_step(gradient, density, steep)
     designs, responses, cotangents, gradients = (np.stack(column) for column in zip(*rows, strict=True))
-    groups = np.repeat(np.arange(PATHS), STEPS)
-    return LevelData(designs, {name: responses}, groups, np.arange(len(designs)), {name: cotangents}, gradients)
+    groups = np.repeat(np.arange(paths), STEPS)
+    return LevelData(designs, {"s": responses}, groups, np.arange(len(designs)), {"s": cotangents}, gradients)
+
+
+def steepness(step: int) -> float:
+    """Of the projection at a step of an ascent."""
+    return 1.0 * 1.2**step
+
+
+def transmission_cotangent(s: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Of the power sum |s|^2 at the last port, "out"; s is ``... x ports x wavelengths``."""
+    weight = np.zeros_like(s)
+    weight[..., -1, :] = 2 * s[..., -1, :]
+    return weight
+
+
+def latent_gradient(gradient: NDArray[np.float64], density: NDArray[np.float64], steep: float) -> NDArray[np.float64]:
+    """From the gradient in one density to that in the latent variables: filter and projection, transposed."""
+    return gaussian_filter(gradient * steep * density * (1 - density), FILTER_PIXELS, mode="constant")
+
+
+def ascent_step(gradient: NDArray[np.float64], density: NDArray[np.float64], steep: float) -> NDArray[np.float64]:
+    """The step of the latent variables: along their gradient, its largest entry 0.6."""
+    uphill = latent_gradient(gradient, density, steep)
+    return 0.6 * uphill / max(np.abs(uphill).max(), 1e-30)
 
 
 def kirigami_task(folder: Path) -> Task:

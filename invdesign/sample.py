@@ -58,6 +58,17 @@ def sample_command(
             chosen = {level_called(problem, name) for name in levels} or {problem.reference_level}
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--level") from error
+        fidelities = problem.simulator.fidelities
+        if replicates > 1 and not any(fidelities[level].stochastic for level in chosen):
+            raise click.BadParameter(
+                f"Expected a level that is stochastic. Got {', '.join(fidelities[level].name for level in chosen)} "
+                "alone; drop the option.",
+                param_hint="--replicates",
+            )
+        if replicated is not None and replicates == 1:
+            raise click.BadParameter(
+                "Expected --replicates K beside it, 2 or more. Got one replicate.", param_hint="--replicated"
+            )
         if workers is not None or timeout_seconds is not None:
             experiment.check_picklable()
         designs = drawn_designs(problem, count, experiment.seed if seed is None else seed)
@@ -82,8 +93,9 @@ def sample_command(
     if interrupted:
         click.echo("Interrupted. What had finished is kept; the same command goes on from here.", err=True)
         sys.exit(INTERRUPTED)
-    if not found.levels:
-        raise click.ClickException("No design could be labelled. Once mended, run with --retry-failed.")
+    if not any(fidelities[level].name in found.levels for level in chosen):
+        reason = max(errors, key=lambda message: errors[message], default="The store's answers cannot be read.")
+        raise click.ClickException(f"No design could be labelled: {reason} Once mended, run with --retry-failed.")
 
 
 def _notes(experiment: Experiment, file: Path, seed: int | None) -> dict[str, object]:
@@ -102,18 +114,20 @@ def _tell(found: LabelSet, errors: dict[str, int], folder: Path) -> None:
     for name, level in found.levels.items():
         designs = len(np.unique(level.rows))
         seconds = level.cpu_seconds.sum()
-        screen.print(f"{name}: {len(level.rows)} labels of {designs} designs, {seconds:.0f} CPU s", highlight=False)
+        line = f"{name}: {len(level.rows)} labels of {designs} designs, {seconds:.0f} CPU s"
+        screen.print(line, markup=False, highlight=False)
         for quantity in level.quantities:
             if not quantity.shape:
                 values = level.responses[quantity.name]
                 low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
                 screen.print(
                     f"  {quantity.name:24} {low:.4g} / {middle:.4g} / {high:.4g} {quantity.unit} (5, 50, 95 %)",
+                    markup=False,
                     highlight=False,
                 )
     for message, times in errors.items():
         screen.print(f"failed {times} times: {message}", markup=False, highlight=False)
-    screen.print(f"Labels: {folder / LABELS}", highlight=False, soft_wrap=True)
+    screen.print(f"Labels: {folder / LABELS}", markup=False, highlight=False, soft_wrap=True)
 
 
 class _Bar:

@@ -79,8 +79,13 @@ class Target:
             object.__setattr__(self, "softness", 1.0 if self.scale == "db" else 0.02)
         elif not self.softness > 0:
             raise ValueError(f"Expected softness > 0. Got {self.softness}.")
+        if not isinstance(self.proxies, Mapping):
+            raise ValueError(
+                f"Expected proxies of {self.quantity!r} as a mapping of names to factors. Got {self.proxies!r}; "
+                "give {name: 1.0}."
+            )
         for name, factor in self.proxies.items():
-            if not (factor > 0 and math.isfinite(factor)) or name == self.quantity:
+            if not (_number(factor) and factor > 0 and math.isfinite(factor)) or name == self.quantity:
                 raise ValueError(
                     f"Expected proxies of {self.quantity!r} as other names with factors above 0. "
                     f"Got {name!r}: {factor}."

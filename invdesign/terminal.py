@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ def explained() -> Iterator[None]:
         yield
     except (ExperimentError, StoreError, ContentError, MissingSoftware) as error:
         raise UserError(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(f"{error.strerror or error}{where}. Check the path and the rights to it.") from error

@@ -45,8 +45,9 @@ class CutGrid(CodedSpace):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", tuple(int(count) for count in self.cells))
-        object.__setattr__(self, "symmetry", tuple(self.symmetry))
-        object.__setattr__(self, "equivalent", tuple(self.equivalent))
+        for field in ("symmetry", "equivalent"):
+            names = getattr(self, field)
+            object.__setattr__(self, field, (names,) if isinstance(names, str) else tuple(names))
         if len(self.cells) != 2 or min(self.cells) < 1:
             raise ValueError(f"Expected rows and columns, 1 at least. Got {self.cells}.")
         if not 1 <= self.minimum_ligament <= self.cells[1]:

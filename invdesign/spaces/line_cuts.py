@@ -33,8 +33,9 @@ class LineCuts:
     corners of slits, seen through a box `1 + 16 / beta` pixels wide.
 
     What would be made is binary: a pixel goes where a slit takes more than half of it, and so does what no longer hangs
-    on a grip. Cuts are made one after the other; one that would sever the sheet, or come too near to another or to a
-    side, is shortened about its centre in steps of 5 %, and left out if none helps.
+    on a grip. Where all cuts together leave no sheet that can be made, they are made one after the other: one that
+    would sever the sheet, or come too near to another or to a side, is shortened about its centre in steps of 5 %,
+    whatever the shortest length, and left out if none helps.
 
     Args:
         sheet: with the raster as its cells, see `Sheet.pixels`.
@@ -66,6 +67,8 @@ class LineCuts:
         names = (self.symmetry,) if isinstance(self.symmetry, str) else self.symmetry
         object.__setattr__(self, "symmetry", tuple(names))
         for name in ("length_angstrom", "angle_rad"):
+            if np.shape(getattr(self, name)) != (2,):
+                raise ValueError(f"Expected {name} as (lowest, highest). Got {getattr(self, name)}.")
             low, high = getattr(self, name)
             object.__setattr__(self, name, (float(low), float(high)))
         if self.sheet.cut_share != 1:
@@ -151,8 +154,12 @@ class LineCuts:
 
     def binarize(self, theta: Array) -> NDArray[np.float64]:
         """What would be made, `(nx, ny)`; `valid` tells whether cuts had to be shortened for it."""
+        lines = self.lines(torch.as_tensor(theta, dtype=torch.float64)).detach()
+        whole = self._all_cut(lines)
+        if self.makeable(whole):
+            return whole
         made = np.ones(self.shape)
-        for line in self.lines(torch.as_tensor(theta, dtype=torch.float64)).detach():
+        for line in lines:
             for share in SHORTER:
                 longer = self._cut(made, line, float(share))
                 if self.makeable(longer):
@@ -162,10 +169,7 @@ class LineCuts:
 
     def valid(self, theta: Array) -> bool:
         """Whether the cuts as they are leave a sheet that can be made."""
-        made = np.ones(self.shape)
-        for line in self.lines(torch.as_tensor(theta, dtype=torch.float64)).detach():
-            made = self._cut(made, line, 1.0)
-        return self.makeable(made)
+        return self.makeable(self._all_cut(self.lines(torch.as_tensor(theta, dtype=torch.float64)).detach()))
 
     def makeable(self, pattern: Array) -> bool:
         """Whether a binary pattern `(nx, ny)` holds together with ligaments as wide as asked for."""
@@ -173,6 +177,13 @@ class LineCuts:
             return False
         least = self.minimum_ligament_angstrom
         return not least or cut_distance(pattern, self.sheet) >= least - 1e-9
+
+    def _all_cut(self, lines: Tensor) -> NDArray[np.float64]:
+        """The pattern of all cuts `(cuts, 4)` in full length."""
+        made = np.ones(self.shape)
+        for line in lines:
+            made = self._cut(made, line, 1.0)
+        return made
 
     def _cut(self, made: Array, line: Tensor, share: float) -> NDArray[np.float64]:
         """A pattern with one more cut `(4,)`, shortened to a share of its length, and without what falls out."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from invdesign.spaces.discrete import Codes, DiscreteSpace
+from invdesign.spaces.discrete import CodedSpace, Codes, DiscreteSpace
 from physics.base import Array
 
 
@@ -75,8 +75,12 @@ class OneHot:
         return self.lift + (1 - self.lift) * _Rounded.apply(theta, self)
 
     def binarize(self, theta: Array) -> NDArray[np.float64]:
-        """What would be made, `(*shape)`."""
-        return np.asarray(self.space.binarize(self.space.theta(self.codes(theta))))
+        """What would be made, `(*shape)`: of codes that are not valid, mended ones where the space knows how."""
+        codes = self.codes(theta)
+        if isinstance(self.space, CodedSpace) and not self.space.valid(codes[None])[0]:
+            # A generator of its own: the same codes become the same design.
+            codes = self.space.mended(codes, np.random.default_rng(0))
+        return np.asarray(self.space.binarize(self.space.theta(codes)))
 
     def encode(self, density: Array) -> NDArray[np.float64]:
         """Parameters `(size,)` of a density of the discrete space."""

@@ -24,6 +24,8 @@ from physics.base import Array
 SURE = 2.0
 # Draws for a sample of valid codes.
 DRAWS = 20
+# First steps without any gradient before a descent is given up.
+BLIND = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,8 @@ class StraightThrough:
     Gumbel-softmax estimator), solves them with gradient as `OneHot` decodes them, and passes the gradients to the
     logits through a softmax whose temperature falls from step to step. Every pattern drawn is solved as it is, too; of
     all that a descent saw, the best at this level are verified at the reference. Another descent follows from other
-    logits until the budget is spent.
+    logits until the budget is spent. Where the first steps give no gradient at all, as at a level that has none, a note
+    says why and the search ends: it would be one at random.
 
     Args:
         level: fidelity to descend on; None for the cheapest that answers the targets.
@@ -84,7 +87,7 @@ class StraightThrough:
         if self.start is not None:
             given = np.asarray(self.start, dtype=np.float64)
             start = space.codes(given if given.shape == (space.size,) else space.encode(given))
-        trials, patience, number = Trials(problem, evaluator), Patience(evaluator), 1
+        trials, patience, number, graded = Trials(problem, evaluator), Patience(evaluator), 1, False
         while not patience.lost() and (self.starts is None or number <= self.starts):
             descent = _Descent(self, problem, evaluator, level, rng)
             with evaluator.trajectory():
@@ -93,6 +96,10 @@ class StraightThrough:
             fresh = [codes for codes in descent.ranked() if codes not in trials]
             if fresh:
                 trials.ask(np.array(fresh[: self.verified]), f"descent {number}, pattern")
+            graded = graded or descent.graded
+            if not graded:
+                evaluator.note("given up", error=descent.error)
+                return
             if number == 1:
                 evaluator.note("converged", start=number)
             number, start = number + 1, None
@@ -108,6 +115,8 @@ class _Descent:
         self.space = discrete_space(problem)
         self.relaxed = OneHot(self.space, strategy.lift)
         self.losses: dict[tuple[int, ...], float] = {}
+        # Whether any gradient came, and why not.
+        self.graded, self.error = False, "No valid pattern was drawn."
         self._sizes = list(self.space.options)
 
     def go(self, start: Codes | None, label: str) -> None:
@@ -130,10 +139,14 @@ class _Descent:
                 for (_, soft), point in zip(samples, points, strict=True)
                 if point.gradient is not None
             ]
+            self.error = next((point.error for point in points if point.error is not None), self.error)
             if terms:
+                self.graded = True
                 adam.zero_grad()
                 torch.stack(terms).mean().backward()
                 adam.step()
+            elif not self.graded and step + 1 >= BLIND:
+                return
 
     def ranked(self) -> list[Codes]:
         """Patterns that were solved, best first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,8 @@ class LabelSet:
     def first(self, level: str, quantity: str) -> Array:
         """A quantity of replicate 0, ``n x *quantity_shape``, NaN where a design was not labelled."""
         found = self.level(level)
+        if quantity not in found.responses:
+            raise KeyError(f"Expected one of the quantities {', '.join(found.responses)}. Got {quantity!r}.")
         values = np.full(
             (len(self.designs), *found.responses[quantity].shape[1:]), np.nan, found.responses[quantity].dtype
         )
@@ -115,6 +118,8 @@ def read_labels(path: str | Path) -> LabelSet:
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"Expected a file of labels at {file}. There is none.")
+    # Damage to an archive is told in many ways; RuntimeError of methods of compression that are not known.
+    damage = (ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
     try:
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -124,7 +129,7 @@ def read_labels(path: str | Path) -> LabelSet:
         levels = {name: _level(name, told, arrays) for name, told in about["levels"].items()}
         designs = arrays["designs"].astype(np.float64)
         return LabelSet(str(about["name"]), designs, levels, about["notes"])
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except damage as error:
         raise ValueError(f"Expected labels as invdesign writes them in {file}. It does not read: {error}.") from error
 
 

@@ -140,6 +140,9 @@ def test_symmetric_designs_are_their_own_images(name, flips):
 
 def test_symmetries_that_make_no_sense_are_refused():
     cuts = ((0, 0), (0, 4), (5, 4))
+    assert CutGrid((3, 5), symmetry="mirror_x", equivalent="mirror_y") == CutGrid(
+        (3, 5), symmetry=("mirror_x",), equivalent=("mirror_y",)
+    )
     with pytest.raises(ValueError, match="symmetries among"):
         CutGrid((3, 5), symmetry=("rotation90",))
     with pytest.raises(ValueError, match="equivalent mirrors"):

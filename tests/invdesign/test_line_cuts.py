@@ -93,6 +93,17 @@ def test_what_is_made_holds_together():
     assert not severed(through.binarize(middle), SHEET)
 
 
+def test_cuts_that_can_be_made_together_are_made_as_they_are():
+    """Of two cuts too close to each other that a third one joins, none is shortened."""
+    space = LineCuts(SHEET, 3, 4.19, (4.0, 30.0), minimum_ligament_angstrom=6.0)
+    lines = [[24.0, 13.0, 6.0, 0.0], [24.0, 22.0, 6.0, 0.0], [24.0, 17.5, 8.0, 0.0]]
+    theta = space.parameters(lines)
+    assert not LineCuts(SHEET, 2, 4.19, (4.0, 30.0), minimum_ligament_angstrom=6.0).valid(theta[:8])
+    assert space.valid(theta)
+    slits = SPACE.at(math.inf).decode(torch.from_numpy(theta[:8])).numpy() < 0.45
+    assert slits.any() and (space.binarize(theta)[slits] == 0).all()
+
+
 def test_parameters_and_lines_are_inverse_and_a_density_is_fitted():
     lines = np.array([[15.0, 12.0, 14.0, 0.2], [36.0, 26.0, 10.0, -0.4]])
     theta = SPACE.parameters(lines)
@@ -118,6 +129,7 @@ def test_periodic_sides_carry_a_cut_on():
         ({"cuts": 0}, "a cut at least"),
         ({"width_angstrom": 1.0}, "finer pixels"),
         ({"length_angstrom": (5.0, 2.0)}, "lengths ascending"),
+        ({"length_angstrom": 5.0}, "lowest, highest"),
         ({"angle_rad": (-4.0, 0.0)}, "angles ascending"),
         ({"beta": 0.0}, "beta"),
         ({"symmetry": "mirror_z"}, "symmetries among"),

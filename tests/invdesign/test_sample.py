@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from invdesign import CutGrid, Problem, Target
 from invdesign.campaign import Campaign, asks, drawn_designs, level_called
 from invdesign.cli import main
 from invdesign.executors import InProcess
 from invdesign.store import Store
+from invdesign.terminal import explained
 from physics.tables import read_labels
 from tests.invdesign.noted import toy_problem
 from tests.invdesign.toy import Toy
@@ -109,6 +111,45 @@ def test_a_space_may_be_used_up(tmp_path):
     ran = call("sample", file, "--n", 50, "--out", tmp_path / "out")
     assert ran.exit_code == 0
     assert len(read_labels(tmp_path / "out" / "labels.npz").designs) == 3
+
+
+def test_designs_that_no_draw_gave_are_looked_up(monkeypatch):
+    monkeypatch.setattr("invdesign.campaign.ATTEMPTS", 3)
+    problem = Problem(CutGrid((2, 3)), Toy((2, 3)), [Target("transmission", lower=0.9)])
+    every = drawn_designs(problem, 60, 0)
+    assert len(every) == len(np.unique(every, axis=0)) == 7 * 7
+    np.testing.assert_array_equal(drawn_designs(problem, 45, 0), every[:45])
+
+
+def test_a_level_of_which_nothing_came_is_an_error_whatever_others_have(tmp_path):
+    file, out = tmp_path / "faulty.py", tmp_path / "out"
+    faulty = "class Faulty(Toy):\n    def simulate(self, design, level, replicate=0):\n"
+    faulty += "        if level:\n            raise RuntimeError('no such luck')\n"
+    faulty += "        return super().simulate(design, level, replicate)\n"
+    file.write_text(HEAD + faulty + CUTS.removeprefix(HEAD).replace("Toy(", "Faulty("))
+    assert call("sample", file, "--n", 3, "--level", "toy-0", "--out", out).exit_code == 0
+    ran = call("sample", file, "--n", 3, "--level", "toy-1", "--out", out, "--quiet")
+    assert ran.exit_code == 1
+    assert "no such luck" in ran.output
+    assert len(read_labels(out / "labels.npz").level("toy-0").rows) == 3
+
+
+def test_replicates_without_effect_are_refused(file):
+    ran = call("sample", file, "--n", 3, "--replicates", 2)
+    assert ran.exit_code == 2 and "Expected a level that is stochastic" in ran.output.replace("\n", " ")
+    ran = call("sample", file, "--n", 3, "--replicated", 2)
+    assert ran.exit_code == 2 and "--replicates K" in ran.output.replace("\n", " ")
+
+
+def test_the_folder_is_told_as_it_is_called(file, tmp_path):
+    ran = call("sample", file, "--n", 2, "--out", tmp_path / "runs[old]")
+    assert f"runs[old]{os.sep}labels.npz" in ran.output
+
+
+def test_an_interrupt_at_any_time_has_its_exit_code():
+    with pytest.raises(SystemExit) as left, explained():
+        raise KeyboardInterrupt
+    assert left.value.code == 130
 
 
 def test_levels_by_the_beginning_of_a_name(file, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,13 @@ def test_probabilities_round_to_the_space_and_come_back(space):
     np.testing.assert_allclose(density, 0.25 + 0.75 * space.patterns(codes))
     np.testing.assert_array_equal(relaxed.encode(space.patterns(codes[:1])[0]), theta[0])
     assert (relaxed.sample(rng) <= 1).all() and relaxed.at(8.0) is relaxed
+
+
+def test_what_would_be_made_holds_together():
+    even = np.full(30, 0.5)
+    made = OneHot(GRID).binarize(even)
+    assert not OneHot(GRID).codes(even).any() and GRID.valid(GRID.coded(made[None]))[0]
+    np.testing.assert_array_equal(OneHot(GRID).binarize(even), made)
 
 
 @pytest.mark.parametrize("space", [GRID, ROWS, CutGrid((4, 6), symmetry=("mirror_x",))])
@@ -134,6 +143,30 @@ def test_the_lattice_guides_it_too_and_the_reference_has_the_last_word():
     result = run(problem, strategy, budget=Budget(solves=10), seed=0)
     assert result.costs.solves_by_fidelity == {"linear": 0, "lattice": result.costs.solves}
     assert len(result.candidates) == 1
+
+
+@dataclass(frozen=True)
+class Ungraded:
+    """The linear level without its gradients."""
+
+    name: str = "ungraded"
+    cost: float = 1e3
+    stochastic: bool = False
+
+    def quantities(self, sheet):
+        return LinearLevel().quantities(sheet)
+
+    def simulate(self, sheet, membrane, design, replicate=0):
+        return LinearLevel().simulate(sheet, membrane, design, replicate)
+
+
+def test_a_level_without_gradients_is_told_and_not_searched_at_random():
+    ladder = KirigamiLadder(small_graphene_sheet(), levels=(LinearLevel(), Ungraded()))
+    problem = Problem(GRID, ladder, [Target("modulus", goal="minimize", weight=0.01)])
+    result = run(problem, straight_through(level=1, steps=30), budget=Budget(solves=500), seed=0)
+    (note,) = result.noted("given up")
+    assert "with gradients" in note["error"]
+    assert result.costs.solves < 50 and not result.noted("converged")
 
 
 def test_it_starts_where_it_is_told():

@@ -156,7 +156,9 @@ def test_one_curve_may_be_asked_on_the_grids_of_two_levels() -> None:
         assert band.distance({"stress": torch.tensor(stress)}, fidelity) == 0
 
 
-@pytest.mark.parametrize("proxies", [{"strength_estimate": 0.0}, {"strength": 1.0}])
-def test_bad_proxies_are_refused(proxies: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="proxies"):
+@pytest.mark.parametrize(
+    "proxies", [{"strength_estimate": 0.0}, {"strength": 1.0}, {"strength_estimate": "1"}, ["strength_estimate"]]
+)
+def test_bad_proxies_are_refused(proxies) -> None:
+    with pytest.raises(ValueError, match="Expected proxies"):
         Target("strength", lower=4.0, proxies=proxies)

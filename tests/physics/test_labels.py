@@ -67,3 +67,20 @@ def test_what_is_no_file_of_labels_is_refused(tmp_path):
         read_labels(tmp_path / "cut.npz")
     with pytest.raises(KeyError, match="one of the levels md"):
         some_labels().level("linear")
+    with pytest.raises(KeyError, match="one of the quantities stress, s"):
+        some_labels().first("md", "modulus")
+
+
+def test_a_flipped_bit_is_damage_or_nothing(tmp_path):
+    file, rng, refused = tmp_path / "flipped.npz", np.random.default_rng(0), 0
+    some_labels().save(file)
+    whole = file.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        file.write_bytes(damaged)
+        try:
+            read_labels(file)
+        except ValueError as error:
+            refused += "does not read" in str(error)
+    assert refused > 100
