@@ -27,10 +27,13 @@ from numpy.typing import NDArray
 
 from benchmarks.search_problems import PROBLEMS
 from benchmarks.search_tables import TABLES
+from surrogates.architecture import Architecture
+from surrogates.families import FAMILIES
 from surrogates.nas.fidelity import from_table
 from surrogates.nas.lab import Found, Method, search_with
 from surrogates.nas.methods import (
     AsynchronousHalving,
+    CoDeepNeat,
     Evolution,
     FixedNets,
     FreezeThaw,
@@ -45,22 +48,31 @@ from surrogates.nas.methods import (
     TpeHyperband,
 )
 from surrogates.nas.methods.proxies import Flops
+from surrogates.nas.space import ArchitectureSpace
 from surrogates.nas.table import SearchTable, TableLab
 
 WITHIN, BUDGET_SHARE, QUICK_SHARE = 0.01, 0.4, 0.15
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.4)
 
 
-def methods() -> list[Method]:
+def fixed_nets(space: ArchitectureSpace) -> tuple[Architecture, ...]:
+    """The families' first guesses, of a space's first width and resolution; those that it holds."""
+    own = {"width": space.widths[0], "resolution": space.resolutions[0]}
+    guesses = (family.make(**{**family.baseline, **own}) for family in FAMILIES.values())
+    return tuple(architecture for architecture in guesses if architecture in space)
+
+
+def methods(space: ArchitectureSpace) -> list[Method]:
     """All that can be replayed, with random search and one-epoch top-K, the baselines, first."""
     return [
         RandomSearch(),
         TopK(),
-        FixedNets(),
+        FixedNets(fixed_nets(space)),
         ProxyRanking(Parameters()),
-        ProxyRanking(Flops(), name="flops"),
+        ProxyRanking(Flops()),
         LocalSearch(),
         Evolution(),
+        CoDeepNeat(),
         SuccessiveHalving(),
         Hyperband(),
         AsynchronousHalving(),
@@ -156,11 +168,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not paths:
         print(f"There is no table of trained networks in {TABLES}: nothing to replay on.")
         print("Make them with `python -m benchmarks.search_tables`; it takes hours, and may be stopped at any time.")
-    chosen = [m for m in methods() if not options.method or any(word in m.name for word in options.method)]
     for path in paths:
         if path.stem not in PROBLEMS:
             raise SystemExit(f"Expected tables named after one of {', '.join(PROBLEMS)}. Got {path}.")
         table = SearchTable.load(path, PROBLEMS[path.stem].space)
+        known = methods(table.space)
+        chosen = [m for m in known if not options.method or any(word in m.name for word in options.method)]
         one = compare(table, chosen, seeds, QUICK_SHARE if options.quick else BUDGET_SHARE)
         report["cpu_to_within_1pct"][path.stem] = one["cpu"]
         report["interval"][path.stem] = one["interval"]

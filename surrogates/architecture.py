@@ -55,7 +55,7 @@ class Block:
 
 
 # What means nothing behind the stem "pixels".
-_OF_GRIDS = {"padding": "zeros", "coordinates": True, "head": "averages"}
+OF_GRIDS = {"padding": "zeros", "coordinates": True, "head": "averages"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Architecture:
         # Without any block only the stem is left, whose width is the first one's.
         object.__setattr__(self, "blocks", real or (Block(IDENTITY, self.blocks[0].width),))
         if self.stem == "pixels":
-            for name, default in _OF_GRIDS.items():
+            for name, default in OF_GRIDS.items():
                 object.__setattr__(self, name, default)
 
     @property
@@ -118,7 +118,9 @@ class Architecture:
     @property
     def key(self) -> str:
         """Readable and unique, e.g. ``spectral6x12-spectral6x12-r20-silu``."""
-        rest = [f"r{self.resolution}", self.activation]
+        # An operation tells the stem it works behind, an identity does not.
+        rest = ["pixels"] if self.stem == "pixels" and self.family == IDENTITY else []
+        rest += [f"r{self.resolution}", self.activation]
         rest += [self.padding] if self.padding != "zeros" else []
         rest += ["blind"] if not self.coordinates else []
         rest += [self.head] if self.head != "averages" else []

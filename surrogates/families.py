@@ -30,6 +30,8 @@ class Family:
 
 def mlp(width: int = 128, depth: int = 3, resolution: int = 20, activation: str = "silu") -> Architecture:
     """``depth`` dense layers on the pixels, with skip connections."""
+    if depth < 1:
+        raise ValueError(f"Expected a depth of at least 1. Got {depth}.")
     blocks = (Block("dense", width),) * (depth - 1) or (Block("identity", width),)
     return Architecture(blocks, stem="pixels", resolution=resolution, activation=activation)
 
@@ -42,6 +44,8 @@ def resnet(width: int = 12, depth: int = 2, resolution: int = 16, activation: st
 
 def unet(width: int = 12, depth: int = 2, resolution: int = 20, activation: str = "silu") -> Architecture:
     """One U over ``depth`` grids (Ronneberger, Fischer, Brox, MICCAI 2015)."""
+    if depth < 2:
+        raise ValueError(f"Expected a U over a depth of at least 2 grids. Got {depth}; take a resnet for one grid.")
     return Architecture((Block("u_levels", width, depth - 1),), resolution=resolution, activation=activation)
 
 

@@ -79,10 +79,12 @@ class Lab(Protocol):
     """Trains, or looks up, what a search asks; the same question again in one search costs nothing."""
 
     space: ArchitectureSpace
-    rungs: Sequence[Rung]
     trials: list[Trial]
     budget_cpu_seconds: float
     spent: float
+
+    @property
+    def rungs(self) -> Sequence[Rung]: ...
 
     def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial: ...
     def charge(self, cpu_seconds: float) -> None: ...
@@ -124,6 +126,12 @@ def search_with(method: Method, lab: Lab, seed: int) -> Found:
     """
     with suppress(BudgetSpent):
         method(lab, np.random.default_rng(seed))
+    if not lab.trials:
+        raise ValueError(
+            f"Expected {method.name} to train one network at least. Got none for {lab.spent:.3g} of "
+            f"{lab.budget_cpu_seconds:g} CPU s; raise the budget, or begin a new journal where other processes had done"
+            " all there was to do."
+        )
     best, error = incumbent(lab.trials)
     return Found(method.name, best, error, tuple(lab.trials), lab.spent, anytime(lab.trials))
 

@@ -49,6 +49,7 @@ class Learner:
         seed: int,
         start: State | None = None,
     ) -> None:
+        self.architecture = architecture
         self.config = config
         weight = architecture.gradient_weight
         self.gradient_weight = config.gradient_weight if weight is None else weight

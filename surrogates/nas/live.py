@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ from surrogates.nas.cost import latency_ms
 from surrogates.nas.lab import BudgetSpent, Rung, Trial
 from surrogates.nas.learner import Learner, monitored
 from surrogates.nas.space import ArchitectureSpace
-from surrogates.training import TRAINING_VERSION, TrainingConfig, TrainingDiverged
+from surrogates.runtime import torch_threads
+from surrogates.training import TrainingConfig, TrainingDiverged
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,11 @@ class Task:
         train: samples to learn from, of one level or several.
         held_out: samples of the reference to judge by.
         config: training; ``monitor`` says what is minimised; its epochs are the rungs'.
-        rungs: ascending.
+        rungs: ascending: after one of the same samples and resolution, one of more epochs.
+
+    Raises:
+        ValueError: for rungs that do not ascend.
+        DataError: for a rung on a level without samples.
     """
 
     train: Dataset
@@ -41,6 +47,9 @@ class Task:
     def __post_init__(self) -> None:
         if not self.rungs:
             raise ValueError("Expected one rung at least. Got none.")
+        for below, rung in pairwise(self.rungs):
+            if replace(below, epochs=1) == replace(rung, epochs=1) and not rung.continues(below):
+                raise ValueError(f"Expected more epochs than the rung below, {below.key}. Got {rung.key}; order them.")
         for rung in self.rungs:
             if rung.level is not None and rung.level not in self.train.levels:
                 raise DataError(f"Expected rungs on levels {sorted(self.train.levels)}. Got {rung}.")
@@ -78,7 +87,7 @@ class Task:
         inputs = {
             "architecture": architecture.to_json(),
             "config": {k: v for k, v in self.config.to_json().items() if k not in _UNUSED},
-            "version": TRAINING_VERSION,
+            "made_by": self.config.made_by(),
             "data": [self.train.key, self.held_out.key],
             "rungs": chain,
             "total": self.total_epochs(rung),
@@ -155,16 +164,18 @@ class LiveLab:
         first = self.task.first(rung)
         keys = {k: self.task.key(architecture, k, seed) for k in range(first, rung + 1)}
         found = {k: entry for k in keys if (entry := self.cache.entry(keys[k])) is not None}
-        missing = [k for k in keys if k not in found]
-        if not missing:
-            return found
-        given = self.rungs[rung].resolution
-        built = architecture if given is None else replace(architecture, resolution=given)
-        learner = Learner(
-            built, self.task.config, self.task.samples(self.rungs[rung]), self.task.codec,
-            self.task.total_epochs(rung), seed,
-        )  # fmt: skip
-        start = missing[0]
+        if len(found) < len(keys):
+            # One thread, judging included: the same error whatever the process has.
+            with torch_threads(1):
+                self._train(architecture, rung, seed, keys, found)
+        return found
+
+    def _train(
+        self, architecture: Architecture, rung: int, seed: int, keys: Mapping[int, str], found: dict[int, Entry]
+    ) -> None:
+        """Adds the entries that are not found, from the highest checkpoint below the first of them."""
+        learner = self._learner(architecture, rung, seed)
+        first, start = min(keys), min(keys.keys() - found.keys())
         while start > first:
             checkpoint = self.cache.checkpoint(keys[start - 1])
             if checkpoint is not None:
@@ -172,11 +183,17 @@ class LiveLab:
                 break
             start -= 1
         for k in range(start, rung + 1):
-            found[k] = self._climb(learner, built, k)
+            found[k] = self._climb(learner, k)
             self.cache.keep(keys[k], found[k], learner.checkpoint() if np.isfinite(found[k].error) else None)
-        return found
 
-    def _climb(self, learner: Learner, architecture: Architecture, rung: int) -> Entry:
+    def _learner(self, architecture: Architecture, rung: int, seed: int) -> Learner:
+        """Before its first epoch, of the rung's resolution."""
+        given = self.rungs[rung].resolution
+        built = architecture if given is None else replace(architecture, resolution=given)
+        samples, total = self.task.samples(self.rungs[rung]), self.task.total_epochs(rung)
+        return Learner(built, self.task.config, samples, self.task.codec, total, seed)
+
+    def _climb(self, learner: Learner, rung: int) -> Entry:
         started = time.process_time()
         check = learner.prepared(self.task.held_out)
         monitor = self.task.config.monitor
@@ -189,20 +206,23 @@ class LiveLab:
             measures, error = {}, float("inf")
         spent = time.process_time() - started
         shape, n_outputs = self.task.held_out.design_shape, learner.codec.n_outputs
-        measures["parameters"] = float(architecture.n_parameters(shape, n_outputs))
-        measures["latency_ms"] = latency_ms(architecture, shape, n_outputs, self.task.config.device)
+        measures["parameters"] = float(learner.architecture.n_parameters(shape, n_outputs))
+        measures["latency_ms"] = latency_ms(learner.architecture, shape, n_outputs, self.task.config.device)
         return Entry(error, measures, np.array(learner.curve), spent)
 
     def weights(self, architecture: Architecture, seed: int = 0) -> Mapping[str, NDArray[np.float64]]:
-        """The averaged weights of a network trained to the last rung."""
+        """The averaged weights of a network trained to the last rung, at that rung's resolution; not charged.
+
+        Raises:
+            KeyError: where its training diverged.
+        """
         rung = len(self.rungs) - 1
-        self._entries(architecture, rung, seed)
-        checkpoint = self.cache.checkpoint(self.task.key(architecture, rung, seed))
-        if checkpoint is None:
+        if not np.isfinite(self._entries(architecture, rung, seed)[rung].error):
             raise KeyError(f"Expected a trained network of {architecture.key}. Its training diverged.")
-        learner = Learner(
-            architecture, self.task.config, self.task.samples(self.rungs[rung]), self.task.codec,
-            self.task.total_epochs(rung), seed,
-        )  # fmt: skip
-        learner.resume(checkpoint)
+        learner = self._learner(architecture, rung, seed)
+        checkpoint = self.cache.checkpoint(self.task.key(architecture, rung, seed))
+        if checkpoint is not None:
+            learner.resume(checkpoint)
+        else:  # was dropped
+            self._climb(learner, rung)
         return learner.weights()

@@ -13,12 +13,14 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from surrogates.architecture import Architecture, Block
+from surrogates.architecture import OF_GRIDS, Architecture, Block
 from surrogates.networks import IDENTITY, OPERATIONS
 
 Codes = tuple[int, ...]
 Value = str | int | float | bool | None
 ATTEMPTS = 1000
+# Gene that means nothing behind the stem "pixels" -> the field with its values.
+_GRID_GENES = {name: name if name == "coordinates" else f"{name}s" for name in OF_GRIDS}
 
 
 @dataclass(frozen=True)
@@ -140,14 +142,16 @@ class ArchitectureSpace:
         Raises:
             ValueError: for a network of another space.
         """
-        identity = (IDENTITY, 0)
         real = [b for b in architecture.blocks if b.operation != IDENTITY]
         blocks: list[tuple[str, int]] = [self._given(b) for b in real]
-        blocks += [identity] * (self.length - len(blocks))
+        blocks += [self._nothing(architecture.stem)] * (self.length - len(blocks))
         last = architecture.blocks[-1].width
         widths = [b.width for b in architecture.blocks] + [last] * self.length
         wanted: dict[str, Any] = {f"operation {k}": blocks[k] for k in range(self.length)}
         wanted |= {f"width {k}": widths[k] for k in range(self.length)}
+        if architecture.stem == "pixels":
+            # Any value stands for the default.
+            wanted |= {name: getattr(self, genes)[0] for name, genes in _GRID_GENES.items()}
         try:
             codes = tuple(
                 values.index(wanted.get(name, getattr(architecture, name, None))) for name, values in self.genes.items()
@@ -157,6 +161,12 @@ class ArchitectureSpace:
         except ValueError:
             pass
         raise ValueError(f"Expected an architecture of this space. Got {architecture.key}.")
+
+    def _nothing(self, stem: str) -> tuple[str, int]:
+        """The entry of ``operations`` that adds no block behind a stem."""
+        of_others = [one for one in self.operations if one[0] != IDENTITY and OPERATIONS[one[0]].stem != stem]
+        identity = (IDENTITY, 0)
+        return of_others[0] if of_others and identity not in self.operations else identity
 
     def _given(self, block: Block) -> tuple[str, int]:
         """The entry of ``operations`` that makes this block; a reach of 0 stands for the default."""

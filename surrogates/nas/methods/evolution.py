@@ -14,6 +14,8 @@ from surrogates.architecture import Architecture
 from surrogates.nas.lab import Lab
 from surrogates.nas.methods.fresh import fresh
 
+IDLE = 1000
+
 
 @dataclass(frozen=True)
 class Evolution:
@@ -26,7 +28,8 @@ class Evolution:
         retrain: every child is trained with a seed of its own, as in the paper; else a network keeps its first result
             and a child is one that was not tried before.
         rung: at which networks are compared; the last by default.
-        cycles: children; None to go on until the budget is spent, or nothing is left.
+        cycles: children; None to go on until the budget is spent, or nothing is left: nothing new to try or, for
+            ``retrain``, 1,000 children in a row that a table had told before.
     """
 
     population: int = 10
@@ -53,14 +56,16 @@ class Evolution:
 
         while len(alive) < self.population and (drawn := fresh(lab.space, rng, times)) is not None:
             born(drawn)
-        done = 0
-        while self.cycles is None or done < self.cycles:
+        done, idle = 0, 0
+        while (self.cycles is None or done < self.cycles) and idle < IDLE:
             drawn_ones = [alive[place] for place in rng.integers(len(alive), size=self.sample)]
             parent = min(drawn_ones, key=lambda one: one[0])[1]
             child = self._child(lab, parent, times, rng)
             if child is None:
                 return
+            before = len(lab.trials)
             born(child)
+            idle = 0 if len(lab.trials) > before else idle + 1
             if self.ageing:
                 alive.popleft()
             else:

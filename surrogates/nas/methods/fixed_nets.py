@@ -36,11 +36,18 @@ class FixedNets:
     name: str = "fixed nets"
 
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
-        """Network by network."""
+        """Network by network.
+
+        Raises:
+            ValueError: where the space of a lab that replays trainings has none of them.
+        """
         if not isinstance(lab, Retunable):
-            for architecture in self.architectures:
-                if architecture in lab.space:
-                    lab.ask(architecture)
+            given = [architecture for architecture in self.architectures if architecture in lab.space]
+            if not given:
+                keys = ", ".join(architecture.key for architecture in self.architectures)
+                raise ValueError(f"Expected one network at least of the table's space. Got {keys}; give some of it.")
+            for architecture in given:
+                lab.ask(architecture)
             return
         for architecture in self.architectures:
             if self.learning_rates:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,14 @@ class FreezeThaw:
     name: str = "freeze-thaw"
 
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
-        """Step by step; curves are continued at the method's own charge."""
+        """Step by step; curves are continued at the method's own charge.
+
+        Raises:
+            ValueError: for rungs of which one does not go on from the one below: there is no curve across them.
+        """
+        if not all(rung.continues(below) for below, rung in pairwise(lab.rungs)):
+            keys = [rung.key for rung in lab.rungs]
+            raise ValueError(f"Expected rungs that differ in rising epochs alone. Got {keys}; give those.")
         top = lab.rungs[-1].epochs
         newest: dict[Architecture, Trial] = {}
         forecasts: dict[tuple[Architecture, int], tuple[float, float]] = {}

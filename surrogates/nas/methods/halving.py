@@ -170,7 +170,9 @@ def _bracket(study: RungStudy, networks: int, rung: int, eta: int) -> bool:
         kept.append(trial)
     found = bool(kept)
     for higher in range(rung + 1, len(study.lab.rungs)):
-        order = ranked(np.array([values_of(trial, study.objectives) for trial in kept]).reshape(len(kept), -1))
+        if not kept:
+            break
+        order = ranked(np.array([values_of(trial, study.objectives) for trial in kept]))
         best = [kept[place] for place in order[: len(kept) // eta]] or [kept[place] for place in order[:1]]
         usable = [trial.architecture for trial in best if np.isfinite(trial.error)]
         kept = [study.at(one, higher) or study.lab.ask(one, higher) for one in usable]

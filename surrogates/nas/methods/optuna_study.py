@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from surrogates.nas.pareto import values_of
 SAMPLERS = ("random", "tpe")
 REPEATS = 5
 RUNG, WORKER, VALUES = "rung", "worker", "values"
+ASKED = "asked"
 TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -104,6 +106,9 @@ class RungStudy:
         objectives: see ``values_of``.
         study: as ``make_study`` gives it.
         shared: whether other processes work on it.
+
+    Raises:
+        ValueError: for a shared study of another space, other rungs or objectives.
     """
 
     lab: Lab
@@ -112,6 +117,14 @@ class RungStudy:
     study: optuna.Study
     shared: bool = False
     _known: dict[int, Architecture] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rungs = [rung.key for rung in self.lab.rungs]
+        asked = json.dumps([list(self.lab.space.genes.items()), rungs, list(self.objectives)])
+        known = self.study.user_attrs.get(ASKED, asked)
+        if known != asked:
+            raise ValueError(f"Expected a journal of this search, {asked}. Got one of {known}; give another file.")
+        self.study.set_user_attr(ASKED, asked)
 
     def tried(self) -> list[Tried]:
         """All that counts: finished, or running in a process that is alive."""

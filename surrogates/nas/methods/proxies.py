@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ Proxy = Callable[[Architecture], float]
 class Parameters:
     """Trainable numbers of a network for one problem's shapes."""
 
+    name: ClassVar[str] = "parameter count"
     design_shape: tuple[int, ...] = (40, 40)
     n_outputs: int = 6
 
@@ -43,6 +45,7 @@ class Parameters:
 class Flops:
     """Products in a prediction, for one problem's shapes."""
 
+    name: ClassVar[str] = "flops"
     design_shape: tuple[int, ...] = (40, 40)
     n_outputs: int = 6
 
@@ -134,6 +137,11 @@ class OnData:
     samples: int = 32
     seed: int = 0
 
+    @property
+    def name(self) -> str:
+        """Of the measure."""
+        return getattr(self.measure, "__name__", "measure").replace("_", " ")
+
     def __call__(self, architecture: Architecture) -> float:
         """The measure; minus infinity where it is not finite."""
         reference = self.task.train.levels[self.task.train.reference]
@@ -155,15 +163,17 @@ class ProxyRanking:
         networks: of a sample.
         keep: of them trained.
         rounds: None to go on until the budget is spent, or nothing is left.
+        name: the proxy's if empty.
     """
 
     proxy: Proxy = field(default_factory=Parameters)
     networks: int = 100
     keep: int = 10
     rounds: int | None = None
-    name: str = "parameter count"
+    name: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or getattr(self.proxy, "name", "proxy"))
         if not 1 <= self.keep <= self.networks:
             raise ValueError(f"Expected to keep from 1 to {self.networks} networks. Got {self.keep}.")
 

@@ -6,6 +6,7 @@ Bergstra, Bardenet, Bengio, Kegl, NeurIPS 2011 (TPE); after Falkner, Klein, Hutt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,13 @@ class TpeHyperband:
     name: str = "TPE with Hyperband"
 
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
-        """Trial after trial."""
+        """Trial after trial.
+
+        Raises:
+            ValueError: for rungs whose epochs do not rise: they are the steps that Optuna's pruner counts in.
+        """
+        if not all(below.epochs < rung.epochs for below, rung in pairwise(lab.rungs)):
+            raise ValueError(f"Expected rungs of rising epochs. Got {[rung.key for rung in lab.rungs]}; give those.")
         low, high = lab.rungs[0].epochs, lab.rungs[-1].epochs
         pruner = optuna.pruners.HyperbandPruner(low, high, self.eta) if self.pruned else None
         sampler = make_sampler("tpe", int(rng.integers(2**31)))

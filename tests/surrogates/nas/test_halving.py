@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,43 @@ def test_diverged_networks_are_not_promoted():
     for method in (SuccessiveHalving(27, brackets=1), AsynchronousHalving(networks=27)):
         found = search_with(method, TableLab(table), 0)
         assert all(np.isfinite(t.error) for t in found.trials if t.rung > 0) and asked(found.trials)[0] == 27
+
+
+@pytest.mark.parametrize("method", [SuccessiveHalving(), Hyperband(), AsynchronousHalving()])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_searches_end_where_nothing_is_left(method, share):
+    table = made_up_table()
+    table.error[: round(share * len(table.error))] = np.inf
+    found = search_with(method, TableLab(table), 0)
+    assert {t.architecture for t in found.trials} == set(table.architectures)
+    assert np.isfinite(found.error)
+
+
+def test_a_bracket_that_diverges_whole_does_not_end_the_search():
+    table = made_up_table()
+    table.error[:] = np.inf
+    lab = TableLab(table)
+    with pytest.raises(ValueError, match="finite error"):
+        search_with(SuccessiveHalving(networks=9, brackets=2), lab, 0)
+    assert asked(lab.trials) == {0: 18}
+
+
+def test_a_pruner_needs_steps_that_rise():
+    table = made_up_table()
+    lab = TableLab(replace(table, rungs=(Rung(9, share=0.3), Rung(9, share=0.6), Rung(9))))
+    with pytest.raises(ValueError, match="rising epochs"):
+        search_with(TpeHyperband(), lab, 0)
+
+
+def test_a_journal_of_another_search_is_refused(tmp_path):
+    table = made_up_table()
+    method = AsynchronousHalving(journal=tmp_path / "study.log", networks=4)
+    search_with(method, TableLab(table), 0)
+    for other in (replace(table, rungs=table.rungs[:2]), replace(table, space=SMALL)):
+        with pytest.raises(ValueError, match="give another file"):
+            search_with(method, TableLab(other), 0)
+    with pytest.raises(ValueError, match="give another file"):
+        search_with(replace(method, objectives=("error", "latency_ms")), TableLab(table), 0)
 
 
 WORKER = """

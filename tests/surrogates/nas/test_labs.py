@@ -6,12 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from surrogates import Architecture, Block, TrainingConfig
 from surrogates.nas.cache import TrialCache
 from surrogates.nas.lab import BudgetSpent, Rung, anytime, incumbent, search_with
 from surrogates.nas.learner import Learner
 from surrogates.nas.live import LiveLab
+from surrogates.nas.methods import RandomSearch
 from surrogates.nas.table import SearchTable, TableLab, tabulated
 from tests.surrogates.nas.problems import RUNGS, SMALL, live_lab, live_task, made_up_table
 
@@ -163,3 +165,36 @@ def test_gradient_weight_zero_of_the_genotype_counts():
         task.codec, 9, seed=0,
     )  # fmt: skip
     assert plain.gradient_weight == 1.0 and blind.gradient_weight == 0.0
+
+
+def test_weights_are_those_of_the_last_rung_at_its_resolution():
+    lab = live_lab(rungs=(Rung(1), Rung(2, resolution=4)))
+    wanted = lab.weights(NETWORK)
+    fresh = NETWORK.build(lab.task.held_out.design_shape, lab.task.codec.n_outputs).state_dict()
+    readout = "trunk.readout.linear.weight"
+    assert wanted[readout].shape[1] < fresh[readout].shape[1]
+    # A table drops its checkpoints: the same training again.
+    lab.cache.forget_checkpoint(lab.task.key(NETWORK, 1, 0))
+    again = lab.weights(NETWORK)
+    assert all(np.array_equal(again[name], array) for name, array in wanted.items())
+    with pytest.raises(KeyError, match="diverged"):
+        live_lab(rungs=RUNGS[:1], learning_rate=1e18).weights(NETWORK)
+
+
+def test_a_trial_is_kept_under_all_that_makes_it(monkeypatch):
+    task = live_task()
+    keys = {task.key(NETWORK, 1, 0), task.key(NETWORK, 2, 0), task.key(NETWORK, 1, 1)}
+    keys |= {live_task(rungs=RUNGS[:2]).key(NETWORK, 1, 0), live_task(monitor="value").key(NETWORK, 1, 0)}
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    assert len(keys | {task.key(NETWORK, 1, 0)}) == 6
+
+
+@pytest.mark.parametrize("rungs", [(Rung(3), Rung(1)), (Rung(3, share=0.5), Rung(3, share=0.5))])
+def test_rungs_that_do_not_ascend_are_refused(rungs):
+    with pytest.raises(ValueError, match="more epochs"):
+        live_task(rungs=rungs)
+
+
+def test_a_search_without_any_training_says_so():
+    with pytest.raises(ValueError, match="random to train one network at least"):
+        search_with(RandomSearch(), TableLab(made_up_table(), 0.0), 0)

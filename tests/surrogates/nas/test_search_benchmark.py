@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks import search_methods, search_tables
-from benchmarks.search_methods import bootstrap, curve, reached
+from benchmarks.search_methods import bootstrap, curve, fixed_nets, methods, reached
 from benchmarks.search_problems import PROBLEMS, SearchProblem
-from surrogates.nas.lab import Found
+from surrogates.nas.lab import Found, search_with
+from surrogates.nas.table import TableLab
 from tests.surrogates.nas.problems import RUNGS, SMALL, live_task, made_up_table
 
 
@@ -44,6 +45,22 @@ def test_methods_are_compared_on_a_table(tmp_path, capsys):
     assert all((np.diff(values) <= 1e-9).mean() > 0.5 for values in regret.values())
     with pytest.raises(SystemExit, match="named after"):
         search_methods.main(["--table", str(tmp_path / "other.npz")])
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_problems_space_holds_the_fixed_nets(problem):
+    space = PROBLEMS[problem].space
+    assert len(fixed_nets(space)) == 4 and set(fixed_nets(space)) <= set(space.everything())
+
+
+def test_every_method_runs_on_a_problems_table():
+    space = PROBLEMS["bend"].space
+    table = replace(made_up_table(), space=space, architectures=tuple(space.everything()))
+    known = methods(space)
+    assert len({method.name for method in known}) == len(known) == 17
+    budget = 0.02 * float(table.cpu_seconds[:, :, 0].sum())
+    for method in known:
+        assert search_with(method, TableLab(table, budget), 0).best in table.number
 
 
 def test_without_a_table_the_benchmark_says_how_to_make_one(tmp_path, capsys, monkeypatch):

@@ -179,6 +179,39 @@ def test_fixed_nets_are_each_trained_at_their_best_rate():
     assert len(search_with(FixedNets(networks, rates), one, 0).trials) == 1
 
 
+def test_fixed_nets_of_another_space_are_refused():
+    other = FixedNets((Architecture((Block("residual", 4),), resolution=6),))
+    with pytest.raises(ValueError, match="of the table's space"):
+        search_with(other, TableLab(made_up_table()), 0)
+
+
+def test_evolution_ends_where_a_table_has_nothing_more_to_tell():
+    table = made_up_table()
+    small = table.space.everything()[:6]
+    lab = TableLab(table)
+    lab.space = Few(table.space, small)
+    found = search_with(Evolution(population=3, retrain=True), lab, 0)
+    assert {t.architecture for t in found.trials} == set(small) and len(found.trials) == 6 * table.seeds
+
+
+class Few:
+    """Some networks of a space, all neighbours of each other."""
+
+    def __init__(self, space: ArchitectureSpace, networks) -> None:
+        self.space, self.networks = space, networks
+
+    def sample(self, rng):
+        """One of them."""
+        return self.networks[rng.integers(len(self.networks))]
+
+    def mutate(self, architecture, rng):
+        """Any of them."""
+        return self.sample(rng)
+
+    def __getattr__(self, name):
+        return getattr(self.space, name)
+
+
 @pytest.mark.parametrize("bad", [lambda: TopK(3, 4), lambda: Evolution(population=1)])
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(ValueError, match="Expected"):

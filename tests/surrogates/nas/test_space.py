@@ -7,6 +7,7 @@ import optuna
 import pytest
 
 from surrogates import Architecture, Block
+from surrogates.families import mlp, unet
 from surrogates.nas.cost import cost, flops
 from surrogates.nas.space import ArchitectureSpace, Cap
 
@@ -25,6 +26,33 @@ def test_codes_and_networks_are_inverse():
     for architecture in WIDE.everything():
         assert WIDE.decode(WIDE.encode(architecture)) == architecture
         assert architecture in WIDE
+
+
+@pytest.mark.parametrize(
+    "genes",
+    [
+        {"heads": ("mean",), "paddings": ("circular",), "coordinates": (False,)},
+        {"operations": (("dense", 0), ("spectral", 6))},
+    ],
+)
+def test_two_stems_are_encoded_whatever_the_other_genes(genes):
+    given = {"operations": (("dense", 0), ("spectral", 6), ("identity", 0)), "stems": ("grid", "pixels"), **genes}
+    space = ArchitectureSpace(length=2, **given)
+    everything = space.everything()
+    assert {architecture.stem for architecture in everything} == {"grid", "pixels"}
+    assert all(space.decode(space.encode(architecture)) == architecture for architecture in everything)
+
+
+def test_different_networks_have_different_keys():
+    everything = WIDE.everything()
+    assert len({architecture.key for architecture in everything}) == len(everything)
+    assert mlp(depth=1).key != Architecture((Block("identity", 128),)).key
+
+
+def test_depths_that_no_family_has_are_refused():
+    for make, depth in ((mlp, 0), (unet, 1)):
+        with pytest.raises(ValueError, match="depth of at least"):
+            make(depth=depth)
 
 
 def test_networks_of_other_spaces_are_refused():
@@ -102,3 +130,14 @@ def test_flops_of_a_dense_network_are_those_of_its_matrices():
     found = cost(architecture, (40, 40), 3)
     assert found.parameters == 400 * 32 + 32 + 32 * 32 + 32 + 32 * 3 + 3
     assert found.latency_ms > 0
+
+
+def test_flops_of_a_fourier_layer_count_complex_products_as_eight():
+    n, c, k = 20, 4, 3
+    rows, columns = 2 * k - 1, k
+    transforms = 8 * c * (rows * n * n + rows * n * columns + n * rows * columns + n * columns * n)
+    mixing = 8 * rows * columns * c * c
+    rest = 2 * (9 * 3 * c + c * c) * n * n + 2 * c * (8 * n * n + 8 * n * 8) + 2 * (64 * c * 4 * c + 4 * c * 3)
+    pooling = 2 * 2 * n**3
+    architecture = Architecture((Block("spectral", c, k),), resolution=n)
+    assert flops(architecture, (n, n), 3) == transforms + mixing + rest + pooling
