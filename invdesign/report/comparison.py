@@ -17,7 +17,10 @@ MOST_TARGETS = 3
 
 def comparison_title(results: Sequence[Result]) -> str:
     """What the comparison is at."""
-    equal = compare(results).cpu_seconds
+    comparison = compare(results)
+    equal = comparison.cpu_seconds
+    if comparison.limit:
+        return f"Strategies at {comparison.limit} each"
     return "Strategies, each run to its end" if equal is None else f"Strategies at {equal:.4g} CPU seconds each"
 
 
@@ -37,7 +40,7 @@ def comparison_table(results: Sequence[Result]) -> Table:
             pale.add(place)
         elif not strong and row.best is not None and row.best.rank == best:
             strong.add(place)
-    limit = "ran to its own end"
+    limit = f"had up to {comparison.limit}" if comparison.limit else "ran to its own end"
     if comparison.cpu_seconds is not None:
         limit = f"had up to {show(comparison.cpu_seconds)} CPU seconds in all"
     note = (

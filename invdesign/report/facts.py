@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from invdesign.budget import Budget
 from invdesign.figures.values import charged, unit_of
 from invdesign.problem import Problem
 from invdesign.records import Candidate
@@ -64,10 +65,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All strategies after the same CPU seconds; `cpu_seconds` is None where each simply ran to its own end."""
+    """All strategies after the same CPU seconds, or each at the end of its budget.
+
+    Args:
+        cpu_seconds: that all are compared at; None where each is taken at its own end.
+        rows: a line a strategy, or two.
+        limit: the budget of each in words, where it is one of reference solves and the same for all.
+    """
 
     cpu_seconds: float | None
     rows: tuple[Row, ...]
+    limit: str = ""
 
 
 def ended(result: Result) -> bool:
@@ -84,6 +92,7 @@ def overall_best(results: Sequence[Result]) -> Result | None:
 def compare(results: Sequence[Result]) -> Comparison:
     """The strategies at equal total CPU seconds, and those that converge on the way also at their convergence.
 
+    Where all had one budget of reference solves alone, they are compared at that: it is what was asked to be equal.
     A strategy that ended by itself is given all the time the others had. Where all had the same CPU budget and used it
     up, each counts with its last verified design, which the evaluator meters but does not cut off.
     """
@@ -92,6 +101,11 @@ def compare(results: Sequence[Result]) -> Comparison:
     budget = next(iter(common)) if len(common) == 1 else None
     if budget is not None and all(charged(r) >= budget for r in cut):
         return Comparison(budget, tuple(row for r in results for row in _rows(r, None)))
+    asked = {r.budget for r in results}
+    most = results[0].budget.reference_solves if results else None
+    if most is not None and asked == {Budget(reference_solves=most)}:
+        whole = tuple(row for r in results for row in _rows(r, None))
+        return Comparison(None, whole, f"{most} reference solves")
     if not cut:
         return Comparison(None, tuple(row for r in results for row in _rows(r, None)))
     equal = min(charged(r) for r in cut)

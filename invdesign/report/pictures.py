@@ -19,9 +19,11 @@ from invdesign.figures import (
     search_figure,
     surrogate_figure,
 )
+from invdesign.figures.kirigami import deformed_figure, pattern_figure
 from invdesign.figures.layout import layout_of
 from invdesign.result import Result
 from physics.base import HasFields, SimulationError
+from physics.kirigami import KirigamiLadder
 
 # A vector figure above this size is shown as its raster.
 MOST_SVG_BYTES = 1_500_000
@@ -40,7 +42,8 @@ class Inlined:
 def pictures(results: Sequence[Result], best: Result | None) -> Iterator[tuple[str, Picture]]:
     """(section, picture) of everything there is to show."""
     if best is not None and best.best is not None:
-        design = design_figure(best.problem, best.best.design)
+        yield from _sheet(best)
+        design = None if _is_sheet(best) else design_figure(best.problem, best.best.design)
         if design is not None:
             text = "The verified structure: dark is solid."
             if layout_of(best.problem).ports:
@@ -84,6 +87,29 @@ def pictures(results: Sequence[Result], best: Result | None) -> Iterator[tuple[s
                     "the change of fidelity do not compare."
                 )
                 yield "search", Picture("search" if number == 1 else f"search-{number}", text, figure)
+
+
+def _is_sheet(best: Result) -> bool:
+    return isinstance(best.problem.simulator, KirigamiLadder)
+
+
+def _sheet(best: Result) -> Iterator[tuple[str, Picture]]:
+    """A sheet with cuts in its size, and as it stretches at the dearest level that shows it."""
+    simulator = best.problem.simulator
+    if best.best is None or not isinstance(simulator, KirigamiLadder):
+        return
+    pattern = pattern_figure(best.best.design, simulator.sheet)
+    yield "design", Picture("design", "The verified sheet between its grips: dark is material.", pattern)
+    for level in reversed(range(len(simulator.levels))):
+        try:
+            shape = simulator.deformed(best.best.design, level)
+        except SimulationError:
+            # A level that shows none, or finds no equilibrium at that strain.
+            continue
+        name = simulator.fidelities[level].name
+        text = f"The sheet at a strain of {shape.strain:.3g} by the level {name}, where nothing tears; local strain."
+        yield "fields", Picture("stretched", text, deformed_figure(shape))
+        return
 
 
 def _fields(best: Result) -> Picture | None:

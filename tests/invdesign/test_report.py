@@ -26,15 +26,18 @@ from invdesign.figures.values import charged, unit_of
 from invdesign.problem import Problem
 from invdesign.records import Note
 from invdesign.report import write_report
-from invdesign.report.comparison import comparison_table, costs_table, uncharged
+from invdesign.report.comparison import comparison_table, comparison_title, costs_table, uncharged
 from invdesign.report.facts import compare, overall_best, stand
 from invdesign.report.lessons import learnt_table, lessons, steps_of, steps_table
 from invdesign.report.page import headline, response_table
+from invdesign.report.pictures import pictures
 from invdesign.run import run
+from invdesign.spaces import CutGrid
 from invdesign.spaces.space import DensitySpace
-from invdesign.strategies import Adjoint, Drawn, Random
+from invdesign.strategies import Adjoint, Drawn, Random, RandomCodes
 from invdesign.targets import CustomTarget, Target
 from physics.base import Fidelity, Quantity
+from physics.kirigami import KirigamiLadder, LatticeLevel, LinearLevel, small_graphene_sheet
 from tests.invdesign.noted import ToyWithFields, some_results, toy_problem, with_notes
 
 
@@ -175,6 +178,33 @@ def test_comparison_is_at_equal_cost(results):
     assert compared.rows[0].best == late
     assert compare([replace(slow, notes=()), done]).cpu_seconds is None
     assert comparison_table([slow, done]).strong == {0}
+
+
+def test_comparison_is_at_the_reference_solves_that_were_asked(results):
+    late = replace(results[0].best, cpu_seconds=9.0)
+    spent, asked = results[2].notes, Budget(reference_solves=7)
+    assert any(note.kind == "budget spent" for note in spent)
+    costs = replace(results[0].costs, cpu_seconds_by_phase={})
+    slow = replace(results[0], candidates=(late,), notes=spent, costs=replace(costs, cpu_seconds=10.0), budget=asked)
+    fast = replace(slow, costs=replace(costs, cpu_seconds=5.0))
+    compared = compare([slow, fast])
+    assert compared.cpu_seconds is None and compared.limit == "7 reference solves"
+    assert [row.best for row in compared.rows] == [late, late]
+    assert comparison_title([slow, fast]) == "Strategies at 7 reference solves each"
+    assert "up to 7 reference solves" in comparison_table([slow, fast]).note
+    # Otherwise at what the least of them used.
+    assert compare([slow, replace(fast, budget=Budget(reference_solves=8))]).cpu_seconds == 5.0
+
+
+def test_a_sheet_is_drawn_between_its_grips_and_stretched(tmp_path):
+    sheet = small_graphene_sheet()
+    ladder = KirigamiLadder(sheet, levels=(LinearLevel(), LatticeLevel(strain=(0.1, 0.2))))
+    problem = Problem(CutGrid(sheet.cells), ladder, [Target("modulus", upper=400.0)])
+    result = run(problem, RandomCodes(), budget=Budget(reference_solves=2))
+    drawn = dict(pictures([result], result))
+    assert {"design", "fields", "response"} <= set(drawn)
+    assert "grips" in drawn["design"].caption and "strain of 0.2" in drawn["fields"].caption
+    assert write_report([result], tmp_path).is_file()
 
 
 def test_worst_value_is_over_all_cases(results):
