@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import optuna
 import torch
 
 
@@ -30,3 +31,14 @@ def seeded(seed: int) -> Iterator[None]:
 def pick_device(name: str) -> torch.device:
     """``auto`` is cuda where torch sees one, else cpu."""
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Without Optuna's line a trial."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

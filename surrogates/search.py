@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from surrogates.data import Dataset
 from surrogates.ensemble import HELD_OUT, DeepEnsemble
 from surrogates.families import FAMILIES, baseline_parameters
 from surrogates.memo import Memo, no_memo
+from surrogates.runtime import quiet_optuna
 from surrogates.training import MONITORS, TrainingConfig
 from surrogates.trials import TrialRules, TrialRunner
 
@@ -64,7 +64,7 @@ class Search:
         """
         started = time.process_time()
         runner = TrialRunner(self.rules, data, seed, memo)
-        with _quiet_optuna():
+        with quiet_optuna():
             study = self._study(runner, seed, journal_path)
             for _ in range(self.trials):
                 record = runner.run(study.ask())
@@ -111,16 +111,6 @@ class Search:
         for family in self.rules.families[: self.trials]:
             study.enqueue_trial(baseline_parameters(family) | self.config.parameters(runner.has_gradients))
         return study
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def search(

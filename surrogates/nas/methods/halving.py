@@ -14,8 +14,9 @@ import numpy as np
 
 from surrogates.architecture import Architecture
 from surrogates.nas.lab import Lab, Trial
-from surrogates.nas.methods.optuna_study import RungStudy, make_sampler, make_study, quiet_optuna
+from surrogates.nas.methods.optuna_study import RungStudy, make_sampler, make_study
 from surrogates.nas.pareto import ERROR, ranked, values_of
+from surrogates.runtime import quiet_optuna
 
 
 @dataclass(frozen=True)

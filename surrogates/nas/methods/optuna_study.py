@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,17 +26,6 @@ REPEATS = 5
 RUNG, WORKER, VALUES = "rung", "worker", "values"
 ASKED = "asked"
 TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-@contextmanager
-def quiet_optuna() -> Iterator[None]:
-    """Without Optuna's line a trial."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:

@@ -16,8 +16,9 @@ from optuna.trial import TrialState
 from surrogates.architecture import Architecture
 from surrogates.nas.lab import Lab
 from surrogates.nas.methods.fresh import fresh
-from surrogates.nas.methods.optuna_study import REPEATS, make_sampler, make_study, quiet_optuna
+from surrogates.nas.methods.optuna_study import REPEATS, make_sampler, make_study
 from surrogates.nas.pareto import ERROR
+from surrogates.runtime import quiet_optuna
 
 
 @dataclass(frozen=True)
