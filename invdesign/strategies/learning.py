@@ -83,7 +83,6 @@ class Learner:
     def _note_search(self, result: SearchResult) -> None:
         if not result.trials:
             return
-        complete = [trial for trial in result.trials if trial.state == "complete"]
         trials = [
             {
                 "number": trial.number,
@@ -98,7 +97,8 @@ class Learner:
             }
             for trial in result.trials
         ]
-        best = min(complete, key=lambda trial: trial.value).number
+        chosen = [trial for trial in result.trials if trial.architecture == result.architecture]
+        best = min(chosen, key=lambda trial: trial.value if math.isfinite(trial.value) else math.inf).number
         self.evaluator.note("search", trials=trials, best=best, objective=result.config.monitor)
 
     def _size(self, architecture: Architecture) -> int:

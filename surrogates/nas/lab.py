@@ -52,6 +52,26 @@ class Rung:
         return "-".join([f"e{self.epochs}", *rest])
 
 
+@dataclass(frozen=True)
+class Shapes:
+    """What goes in and out of a problem's networks.
+
+    Args:
+        design_shape: of a design.
+        n_outputs: real numbers that a response is encoded in.
+
+    Raises:
+        ValueError: for a shape without entries, or numbers below 1.
+    """
+
+    design_shape: tuple[int, ...]
+    n_outputs: int
+
+    def __post_init__(self) -> None:
+        if not self.design_shape or min(*self.design_shape, self.n_outputs) < 1:
+            raise ValueError(f"Expected a design shape and a number of outputs of at least 1 each. Got {self}.")
+
+
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One network, tried once.
@@ -76,7 +96,11 @@ class Trial:
 
 
 class Lab(Protocol):
-    """Trains, or looks up, what a search asks; the same question again in one search costs nothing."""
+    """Trains, or looks up, what a search asks; the same question again in one search costs nothing.
+
+    ``shapes`` are the problem's, None where nothing tells them. ``seeds`` is how many trainings of a network there are
+    to ask for, by seeds from 0; None for as many as wanted.
+    """
 
     space: ArchitectureSpace
     trials: list[Trial]
@@ -85,6 +109,10 @@ class Lab(Protocol):
 
     @property
     def rungs(self) -> Sequence[Rung]: ...
+    @property
+    def shapes(self) -> Shapes | None: ...
+    @property
+    def seeds(self) -> int | None: ...
 
     def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial: ...
     def charge(self, cpu_seconds: float) -> None: ...
@@ -108,6 +136,7 @@ class Found:
         error: that mean.
         trials: all, in order.
         spent: CPU seconds.
+        incumbents: see ``anytime``.
     """
 
     method: str
@@ -116,6 +145,18 @@ class Found:
     trials: tuple[Trial, ...]
     spent: float
     incumbents: tuple[tuple[float, Architecture], ...] = field(default=())
+
+    @property
+    def learning_rate(self) -> float | None:
+        """That of the best network's training, where the method tried several; None for the lab's own.
+
+        It is of the training of least error at the highest rung of that network. ``LiveLab.weights`` trains at the
+        lab's own rate; those of this training are ``lab.at_rate(found.learning_rate).weights(found.best)``.
+        """
+        own = [trial for trial in self.trials if trial.architecture == self.best and np.isfinite(trial.error)]
+        if not own:
+            return None
+        return max(own, key=lambda trial: (trial.rung, -trial.error)).measures.get("learning_rate")
 
 
 def search_with(method: Method, lab: Lab, seed: int) -> Found:
@@ -129,8 +170,8 @@ def search_with(method: Method, lab: Lab, seed: int) -> Found:
     if not lab.trials:
         raise ValueError(
             f"Expected {method.name} to train one network at least. Got none for {lab.spent:.3g} of "
-            f"{lab.budget_cpu_seconds:g} CPU s; raise the budget, or begin a new journal where other processes had done"
-            " all there was to do."
+            f"{lab.budget_cpu_seconds:g} CPU s; raise the budget, or begin a new journal where other processes have "
+            "begun all there was to do."
         )
     best, error = incumbent(lab.trials)
     return Found(method.name, best, error, tuple(lab.trials), lab.spent, anytime(lab.trials))

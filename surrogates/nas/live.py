@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ from surrogates.data import DataError, Dataset, LevelData
 from surrogates.encoding import ResponseCodec
 from surrogates.nas.cache import Entry, TrialCache
 from surrogates.nas.cost import latency_ms
-from surrogates.nas.lab import BudgetSpent, Rung, Trial
+from surrogates.nas.lab import BudgetSpent, Rung, Shapes, Trial
 from surrogates.nas.learner import Learner, monitored
 from surrogates.nas.space import ArchitectureSpace
 from surrogates.runtime import torch_threads
@@ -108,6 +108,7 @@ class LiveLab:
         task: what is learned.
         budget_cpu_seconds: of the search.
         cache: of finished trials and checkpoints.
+        watch: called with every trial that is charged, in order.
     """
 
     space: ArchitectureSpace
@@ -116,6 +117,7 @@ class LiveLab:
     cache: TrialCache = field(default_factory=TrialCache)
     trials: list[Trial] = field(default_factory=list)
     spent: float = 0.0
+    watch: Callable[[Trial], None] | None = None
 
     def __post_init__(self) -> None:
         self._asked: dict[tuple[Architecture, int, int], Trial] = {}
@@ -124,6 +126,16 @@ class LiveLab:
     def rungs(self) -> Sequence[Rung]:
         """Of the task."""
         return self.task.rungs
+
+    @property
+    def shapes(self) -> Shapes:
+        """Of the task."""
+        return Shapes(tuple(self.task.train.design_shape), self.task.codec.n_outputs)
+
+    @property
+    def seeds(self) -> None:
+        """As many as wanted."""
+        return None
 
     def charge(self, cpu_seconds: float) -> None:
         """Adds what a method itself did; ``BudgetSpent`` if there was nothing left."""
@@ -157,6 +169,8 @@ class LiveLab:
         trial = Trial(architecture, number, seed, entry.error, entry.measures, entry.curve, charged, self.spent)
         self._asked[architecture, number, seed] = trial
         self.trials.append(trial)
+        if self.watch is not None:
+            self.watch(trial)
         return trial
 
     def _entries(self, architecture: Architecture, rung: int, seed: int) -> dict[int, Entry]:
@@ -213,9 +227,24 @@ class LiveLab:
     def weights(self, architecture: Architecture, seed: int = 0) -> Mapping[str, NDArray[np.float64]]:
         """The averaged weights of a network trained to the last rung, at that rung's resolution; not charged.
 
+        At the lab's own learning rate: for the best network of a search that tunes it see ``Found.learning_rate``.
+
         Raises:
             KeyError: where its training diverged.
         """
+        return self._trained(architecture, seed).weights()
+
+    def judged(self, architecture: Architecture, samples: LevelData, seed: int = 0) -> dict[str, float]:
+        """``value_error``, ``r2`` and ``gradient_cosine`` of such a network on other samples; not charged.
+
+        Raises:
+            KeyError: where its training diverged.
+        """
+        learner = self._trained(architecture, seed)
+        with torch_threads(1):
+            return learner.measure(learner.prepared(samples))
+
+    def _trained(self, architecture: Architecture, seed: int) -> Learner:
         rung = len(self.rungs) - 1
         if not np.isfinite(self._entries(architecture, rung, seed)[rung].error):
             raise KeyError(f"Expected a trained network of {architecture.key}. Its training diverged.")
@@ -225,4 +254,4 @@ class LiveLab:
             learner.resume(checkpoint)
         else:  # was dropped
             self._climb(learner, rung)
-        return learner.weights()
+        return learner

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from surrogates.architecture import Architecture
 from surrogates.files import atomic_path
-from surrogates.nas.lab import BudgetSpent, Rung, Trial
+from surrogates.nas.lab import BudgetSpent, Rung, Shapes, Trial
 from surrogates.nas.live import LiveLab
 from surrogates.nas.space import ArchitectureSpace
 
@@ -36,6 +36,7 @@ class SearchTable:
         measures: name -> the same shape.
         curves: ``n x epochs x seeds``.
         notes: how it was made.
+        shapes: of the problem; None in tables of old, which did not keep them (``replace(table, shapes=...)``).
     """
 
     name: str
@@ -47,6 +48,7 @@ class SearchTable:
     measures: Mapping[str, NDArray[np.float64]]
     curves: NDArray[np.float64]
     notes: Mapping[str, Any] = field(default_factory=dict)
+    shapes: Shapes | None = None
 
     @cached_property
     def number(self) -> dict[Architecture, int]:
@@ -72,6 +74,8 @@ class SearchTable:
             "architectures": [a.to_json() for a in self.architectures],
             "notes": dict(self.notes),
         }
+        if self.shapes is not None:
+            about["shapes"] = [self.shapes.design_shape, self.shapes.n_outputs]
         arrays = {"error": self.error, "cpu_seconds": self.cpu_seconds, "curves": self.curves}
         arrays |= {f"measures/{name}": values for name, values in self.measures.items()}
         single = {name: values.astype(np.float32) for name, values in arrays.items()}
@@ -92,6 +96,7 @@ class SearchTable:
             if about["version"] != VERSION:
                 raise ValueError(f"version {about['version']}, not {VERSION}")
             architectures = tuple(Architecture.from_json(fields) for fields in about["architectures"])
+            shapes = Shapes(tuple(about["shapes"][0]), about["shapes"][1]) if "shapes" in about else None
         except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"Expected a table of trained networks in {path}. It does not read: {error}.") from error
         if set(architectures) != set(space.everything()):
@@ -101,7 +106,7 @@ class SearchTable:
         rungs = tuple(Rung(*rung) for rung in about["rungs"])
         return cls(
             about["name"], space, rungs, architectures, wide["error"], wide["cpu_seconds"], measures, wide["curves"],
-            about["notes"],
+            about["notes"], shapes,
         )  # fmt: skip
 
 
@@ -126,7 +131,7 @@ def tabulated(lab: LiveLab, name: str, seeds: int, notes: Mapping[str, Any]) -> 
             curves[row, : len(trial.curve), seed] = trial.curve
             for k in range(len(rungs)):
                 lab.cache.forget_checkpoint(lab.task.key(architecture, k, seed))
-    return SearchTable(name, lab.space, rungs, architectures, error, cpu_seconds, measures, curves, notes)
+    return SearchTable(name, lab.space, rungs, architectures, error, cpu_seconds, measures, curves, notes, lab.shapes)
 
 
 @dataclass(eq=False)
@@ -136,7 +141,8 @@ class TableLab:
     Args:
         table: of all networks of its space.
         budget_cpu_seconds: of the search.
-        shift: added to every seed asked, round the table's seeds, so that replays differ in the networks' luck too.
+        shift: added to every seed asked, round the table's seeds, so that replays differ in the networks' luck too;
+            different seeds stay different trainings.
     """
 
     table: SearchTable
@@ -154,6 +160,16 @@ class TableLab:
         """Of the table."""
         return self.table.rungs
 
+    @property
+    def shapes(self) -> Shapes | None:
+        """Of the table's problem."""
+        return self.table.shapes
+
+    @property
+    def seeds(self) -> int:
+        """Of the table."""
+        return self.table.seeds
+
     def charge(self, cpu_seconds: float) -> None:
         """Adds what a method itself did; ``BudgetSpent`` if there was nothing left."""
         if self.spent >= self.budget_cpu_seconds:
@@ -166,8 +182,11 @@ class TableLab:
         Raises:
             BudgetSpent: if the budget was spent before.
             KeyError: for a network of another space.
+            ValueError: for a seed beyond the table's, which holds no other training to answer with.
         """
         number = range(len(self.rungs))[rung]
+        if not 0 <= seed < self.seeds:
+            raise ValueError(f"Expected a seed from 0 to {self.seeds - 1}, as many as the table has. Got {seed}.")
         column = (seed + self.shift) % self.table.seeds
         known = self._asked.get((architecture, number, column))
         if known is not None:

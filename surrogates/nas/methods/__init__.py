@@ -1,5 +1,6 @@
 """Methods of architecture search, one module each."""
 
+from surrogates.nas.methods.bananas import Bananas
 from surrogates.nas.methods.codeepneat import CoDeepNeat
 from surrogates.nas.methods.darts import Darts, DartsResult, darts
 from surrogates.nas.methods.evolution import Evolution
@@ -19,6 +20,7 @@ from surrogates.nas.methods.tpe_hyperband import TpeHyperband
 
 __all__ = [
     "AsynchronousHalving",
+    "Bananas",
     "Climb",
     "CoDeepNeat",
     "Darts",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -19,7 +20,7 @@ from torch import nn
 from surrogates.architecture import Architecture
 from surrogates.batches import LevelTensors, prepare
 from surrogates.data import Dataset
-from surrogates.nas.lab import Lab
+from surrogates.nas.lab import BudgetSpent, Lab
 from surrogates.nas.learner import monitored
 from surrogates.nas.live import LiveLab
 from surrogates.nas.methods.supernet import GATES, Supernet
@@ -34,6 +35,10 @@ SELECTIONS = ("weight", "perturbation")
 @dataclass(frozen=True)
 class Darts:
     """One supernet, trained; what it says is trained from scratch by the lab.
+
+    The supernet leaves the lab something of its budget for that: an epoch, or a block's choice by perturbation, is
+    begun only where twice the time of the longest one before is left, and where it is not, the network is chosen as the
+    scores then stand. Only a budget that the first epoch alone spends ends without a network trained from scratch.
 
     Args:
         gate: ``softmax`` or ``sparsemax``.
@@ -83,18 +88,20 @@ class Darts:
 
 @dataclass(frozen=True, eq=False)
 class DartsResult:
-    """What came out, each error on the task's held-out samples.
+    """What came out, each error on the task's held-out samples; not a number what the budget left unmeasured.
 
     Args:
         architecture: chosen.
         supernet_error: of all operations mixed, as trained.
         pruned_error: of the chosen ones alone, with the supernet's weights (tuned along the way where selection is by
             perturbation).
-        retrained_error: of that network trained from scratch, mean over the seeds.
+        retrained_error: of that network trained from scratch, mean over the seeds that the budget allowed.
         weights: ``length x n_operations`` of the supernet as trained.
-        entropy: ``epochs x length``, nats: the spread of each block's weights after each epoch.
+        entropy: ``epochs x length``, nats: the spread of each block's weights after each epoch that was trained.
         operations: what the columns are.
         cpu_seconds: of the supernet.
+        supernet: as trained, all operations mixed.
+        pruned: the chosen operations alone, with its weights.
     """
 
     architecture: Architecture
@@ -105,6 +112,8 @@ class DartsResult:
     entropy: NDArray[np.float64]
     operations: tuple[tuple[str, int], ...]
     cpu_seconds: float
+    supernet: SurrogateNetwork
+    pruned: SurrogateNetwork
 
     @property
     def gap(self) -> float:
@@ -164,11 +173,16 @@ class _Training:
 def darts(method: Darts, lab: Lab, rng: np.random.Generator) -> DartsResult:
     """The search and its figures. The supernet's CPU seconds are charged after each epoch.
 
+    The network chosen is trained from scratch before ``supernet_error`` and ``pruned_error`` are measured, which take
+    what is left.
+
     Raises:
         TypeError: for a lab that does not train.
+        BudgetSpent: if the budget was spent before the first epoch; later it ends the search, see ``Darts``.
     """
     if not isinstance(lab, LiveLab):
         raise TypeError(f"Expected a LiveLab: a supernet must be trained. Got {type(lab).__name__}; search its task.")
+    lab.charge(0.0)  # ends here where nothing is left
     task, meter = lab.task, _Meter(lab)
     config, level, seed = task.config, task.train.reference, int(rng.integers(2**31))
     device = pick_device(config.device)
@@ -189,27 +203,51 @@ def darts(method: Darts, lab: Lab, rng: np.random.Generator) -> DartsResult:
         entropy = []
         first, last = method.temperatures
         for epoch in range(method.epochs):
+            if not meter.room():
+                break
             done = epoch / max(method.epochs - 1, 1)
             supernet.temperature = first * (last / first) ** done
             training.epoch(epoch / method.epochs, epoch >= method.warm_up)
             entropy.append(supernet.entropy())
             meter.charge()
         weights = supernet.weights().detach().cpu().numpy().astype(np.float64)
-        whole = _error(supernet, check, config.monitor)
-        if method.selection == "perturbation":
+        trained = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+        if method.selection == "perturbation" and len(entropy) == method.epochs:
+
+            def tune_and_charge() -> None:
+                training.tune()
+                meter.charge()
+
             select_by_perturbation(
-                supernet,
-                lambda: _error(supernet, scores_data, config.monitor),
-                rng,
-                training.tune,
+                supernet, lambda: _error(supernet, scores_data, config.monitor), rng, tune_and_charge, meter.room
             )
         choice = supernet.best_path()
-        pruned = _error(supernet.pruned(choice), check, config.monitor)
-        meter.charge()
+        pruned = supernet.pruned(choice)
     architecture = supernet.architecture(choice)
-    retrained = float(np.mean([lab.ask(architecture, seed=s).error for s in method.seeds]))
+    retrained: list[float] = []
+    with suppress(BudgetSpent):
+        meter.charge()
+        for s in method.seeds:
+            retrained.append(lab.ask(architecture, seed=s).error)
+    whole_error = pruned_error = float("nan")
+    meter.begin()
+    supernet.load_state_dict(trained)
+    with suppress(BudgetSpent), torch_threads(1):
+        lab.charge(0.0)
+        whole_error = _error(supernet, check, config.monitor)
+        pruned_error = _error(pruned, check, config.monitor)
+        meter.charge()
     return DartsResult(
-        architecture, whole, pruned, retrained, weights, np.array(entropy), supernet.operations, meter.total
+        architecture,
+        whole_error,
+        pruned_error,
+        float(np.mean(retrained)) if retrained else float("nan"),
+        weights,
+        np.array(entropy),
+        supernet.operations,
+        meter.total,
+        supernet,
+        pruned,
     )
 
 
@@ -218,13 +256,21 @@ def select_by_perturbation(
     error: Callable[[], float],
     rng: np.random.Generator,
     tune: Callable[[], object] = lambda: None,
+    room: Callable[[], bool] = lambda: True,
 ) -> tuple[int, ...]:
     """Block after block, at random, keeps the operation alone whose removal raises the error most, then tunes.
 
     Wang et al., algorithm 1: an operation's weight says little of what it does for the supernet. The operations chosen
     are those left alive in the supernet. A removed identity changes nothing: it is kept where all others do harm.
+
+    Args:
+        error: of the supernet as it is.
+        tune: called after each block.
+        room: asked before each block; where it says no, the blocks left go by weight.
     """
     for block in rng.permutation(len(supernet.alive)):
+        if not room():
+            break
         harm = []
         for number in range(len(supernet.operations)):
             supernet.alive[block, number] = False
@@ -245,10 +291,20 @@ class _Meter:
     """Charges the CPU seconds since the last time."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab, self.total, self.last = lab, 0.0, time.process_time()
+        self.lab, self.total, self.longest = lab, 0.0, 0.0
+        self.begin()
+
+    def begin(self) -> None:
+        """What was done since the last time is not charged."""
+        self.last = time.process_time()
 
     def charge(self) -> None:
         now = time.process_time()
-        self.total += now - self.last
         self.lab.charge(now - self.last)
+        self.total += now - self.last
+        self.longest = max(self.longest, now - self.last)
         self.last = now
+
+    def room(self) -> bool:
+        """Whether twice the longest step so far is left."""
+        return self.lab.spent + 2 * self.longest < self.lab.budget_cpu_seconds

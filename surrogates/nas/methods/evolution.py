@@ -25,8 +25,8 @@ class Evolution:
         population: of it, P in the paper.
         sample: of a tournament, S in the paper, drawn with replacement.
         ageing: the oldest dies; else the worst.
-        retrain: every child is trained with a seed of its own, as in the paper; else a network keeps its first result
-            and a child is one that was not tried before.
+        retrain: every child is trained with a seed of its own, as in the paper (a table's seeds again from the first,
+            where it has no more); else a network keeps its first result and a child is one that was not tried before.
         rung: at which networks are compared; the last by default.
         cycles: children; None to go on until the budget is spent, or nothing is left: nothing new to try or, for
             ``retrain``, 1,000 children in a row that a table had told before.
@@ -50,8 +50,9 @@ class Evolution:
         alive: deque[tuple[float, Architecture]] = deque()
 
         def born(architecture: Architecture) -> None:
-            seed = times.get(architecture, 0)
-            times[architecture] = seed + 1
+            before = times.get(architecture, 0)
+            times[architecture] = before + 1
+            seed = before if lab.seeds is None else before % lab.seeds
             alive.append((lab.ask(architecture, self.rung, seed if self.retrain else 0).error, architecture))
 
         while len(alive) < self.population and (drawn := fresh(lab.space, rng, times)) is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from surrogates.architecture import Architecture
 from surrogates.batches import prepare
-from surrogates.nas.lab import Lab
+from surrogates.nas.lab import BudgetSpent, Lab
 from surrogates.nas.live import LiveLab, Task
 from surrogates.nas.methods.expressions import LayerSpace, affine
 from surrogates.networks.expressions import Expression
@@ -56,24 +57,27 @@ class EvoNorm:
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """What the evolution found.
+    """What the evolution found, as far as the budget allowed.
 
     Args:
         judged: layer -> its error in each network at the first rung; all that were not rejected.
         rejected: layer -> ``quality`` or ``stability``.
-        best: of least mean error over the networks at the last rung.
+        best: of least mean error over the networks at the last rung; at the first where ``finals`` is empty.
+        finals: layer -> that mean, of the finalists that were trained to the last rung in every network.
     """
 
     judged: dict[Expression, tuple[float, ...]]
     rejected: dict[Expression, str]
     best: Expression
+    finals: dict[Expression, float]
 
 
 def evolve_layers(method: EvoNorm, lab: Lab, rng: np.random.Generator) -> Layers:
-    """The search itself.
+    """The search itself; the budget ends it, and what was found until then is given.
 
     Raises:
         TypeError: for a lab that does not train.
+        BudgetSpent: if the budget was spent before one layer was judged in every network.
         RuntimeError: if every layer of the first population is rejected again and again.
     """
     if not isinstance(lab, LiveLab):
@@ -99,34 +103,43 @@ def evolve_layers(method: EvoNorm, lab: Lab, rng: np.random.Generator) -> Layers
         judged[layer] = tuple(errors)
         return True
 
-    population: deque[Expression] = deque(maxlen=method.population)
-    for _ in range(100 * method.population):
-        if len(population) == method.population:
-            break
-        layer = method.layers.sample(rng)
-        if accepted(layer):
-            population.append(layer)
-    if not population:
-        raise RuntimeError(
-            "Expected a layer that trains at all in the first population. Got none; raise slack or growth_limit."
-        )
-    for _ in range(method.rounds):
-        drawn = rng.choice(len(population), min(method.tournament, len(population)), replace=False)
-        front = pareto([population[k] for k in drawn], judged)
-        child = method.layers.mutate(front[rng.integers(len(front))], rng)
-        if accepted(child):
-            population.append(child)
+    def evolved() -> None:
+        population: deque[Expression] = deque(maxlen=method.population)
+        for _ in range(100 * method.population):
+            if len(population) == method.population:
+                break
+            layer = method.layers.sample(rng)
+            if accepted(layer):
+                population.append(layer)
+        if not population:
+            raise RuntimeError(
+                "Expected a layer that trains at all in the first population. Got none; raise slack or growth_limit."
+            )
+        for _ in range(method.rounds):
+            drawn = rng.choice(len(population), min(method.tournament, len(population)), replace=False)
+            front = pareto([population[k] for k in drawn], judged)
+            child = method.layers.mutate(front[rng.integers(len(front))], rng)
+            if accepted(child):
+                population.append(child)
+
+    try:
+        evolved()
+    except BudgetSpent:
+        if not judged:
+            raise
     order = sorted(judged, key=lambda layer: float(np.mean(judged[layer])))
-    finals = {
-        layer: float(np.mean([lab.ask(replace(a, activation=str(affine(layer)))).error for a in anchors]))
-        for layer in order[: method.finalists]
-    }
-    return Layers(judged, rejected, min(finals, key=finals.__getitem__))
+    finals: dict[Expression, float] = {}
+    with suppress(BudgetSpent):
+        for layer in order[: method.finalists]:
+            errors = [lab.ask(replace(a, activation=str(affine(layer)))).error for a in anchors]
+            finals[layer] = float(np.mean(errors))
+    return Layers(judged, rejected, min(finals, key=finals.__getitem__) if finals else order[0], finals)
 
 
 def _stable(network: Architecture, method: EvoNorm, lab: LiveLab) -> bool:
     if method.growth_limit == float("inf"):
         return True
+    lab.charge(0.0)  # ends here where nothing is left
     started = time.process_time()
     growth = gradient_growth(network, lab.task)
     lab.charge(time.process_time() - started)

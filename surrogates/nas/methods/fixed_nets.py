@@ -23,8 +23,9 @@ class Retunable(Protocol):
 class FixedNets:
     """Networks in order, each trained at every learning rate; its best training is what is recorded.
 
-    The other rates are charged and leave no trial. A lab that replays trainings has one rate: there the given networks
-    of its space are asked as they are.
+    The other rates are charged and leave no trial. The best rate of each is the measure ``learning_rate`` of its trial,
+    that of the winner ``Found.learning_rate``. A lab that replays trainings has one rate: there the given networks of
+    its space are asked as they are.
 
     Args:
         architectures: the families' first guesses by default.

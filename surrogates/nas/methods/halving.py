@@ -94,7 +94,9 @@ class AsynchronousHalving:
 
     Several processes may work on one journal and one cache folder, each with a lab of its own. A process that is killed
     loses the rung it was training, which another one or its successor takes up from the checkpoint below. A lab pays
-    for the rungs below of a network that another process had trained there.
+    for the rungs below of a network that another process had trained there. A process that ends enters into its lab
+    what the others had found at the study's highest rung by then, without charge, since they paid for it: the best of a
+    search is the best of the study.
 
     Args:
         eta: one in ``eta`` is promoted.
@@ -117,12 +119,18 @@ class AsynchronousHalving:
         """Job after job."""
         with quiet_optuna():
             study = _study(self.name, self.objectives, self.sampler, self.journal, self.journal is not None, lab, rng)
-            while True:
-                job = promotable(study, self.eta)
-                if job is not None:
-                    study.at(*job)
-                elif self._full(study) or study.new() is None:
-                    return
+            try:
+                self._work(study)
+            finally:
+                lab.trials += study.of_others()
+
+    def _work(self, study: RungStudy) -> None:
+        while True:
+            job = promotable(study, self.eta)
+            if job is not None:
+                study.at(*job)
+            elif self._full(study) or study.new() is None:
+                return
 
     def _full(self, study: RungStudy) -> bool:
         return self.networks is not None and sum(one.rung == 0 for one in study.tried()) >= self.networks

@@ -7,12 +7,13 @@ Elsken, Metzen & Hutter, "Simple and efficient architecture search for convoluti
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from surrogates.architecture import Architecture, Block
-from surrogates.nas.lab import Lab
+from surrogates.nas.lab import BudgetSpent, Lab
 from surrogates.nas.learner import Learner
 from surrogates.nas.live import LiveLab
 from surrogates.nas.methods.net2net import Problem, can_deepen, can_widen, deepened, real_blocks, widened
@@ -87,11 +88,12 @@ class Morphisms:
 
 @dataclass(frozen=True, eq=False)
 class Climb:
-    """A hill climb.
+    """A hill climb, as far as the budget allowed.
 
     Args:
         path: the network after each step, the first one first.
-        errors: of the same, with inherited weights, on the task's held-out samples.
+        errors: of the same, with inherited weights, on the task's held-out samples. Where the budget was spent before
+            the first network's short training, that of its training by the lab.
         state: the last one's weights.
     """
 
@@ -103,8 +105,12 @@ class Climb:
 def climb(method: Morphisms, lab: Lab, rng: np.random.Generator) -> Climb:
     """The search itself. Training is charged; each network climbed to is also asked from the lab, from scratch.
 
+    The budget ends it: a step that is then under way goes to the best of the children trained so far, which may remain
+    without its training from scratch.
+
     Raises:
         TypeError: for a lab that does not train.
+        BudgetSpent: if the budget was spent before anything was trained, or with a first network that diverged.
     """
     if not isinstance(lab, LiveLab):
         raise TypeError(f"Expected a LiveLab: children train on from weights. Got {type(lab).__name__}.")
@@ -115,31 +121,43 @@ def climb(method: Morphisms, lab: Lab, rng: np.random.Generator) -> Climb:
         return min(drawn, key=lambda network: network.n_parameters(problem.design_shape, problem.n_outputs))
 
     current = method.start or smallest()
-    lab.ask(current)
-    state, error = train_from(lab, current, None, method.first_epochs, rng)
+    whole = lab.ask(current)
+    try:
+        state, error = train_from(lab, current, None, method.first_epochs, rng)
+    except BudgetSpent:
+        if not np.isfinite(whole.error):
+            raise
+        return Climb((current,), (whole.error,), dict(lab.weights(current)))
     path, errors = [current], [error]
-    for _ in range(method.steps):
-        neighbours = lab.space.neighbours(current)
-        drawn = rng.permutation(len(neighbours))[: method.children]
-        trained = []
-        for child in [current, *(neighbours[k] for k in drawn)]:
-            start, _ = inherit(current, state, child, problem, rng, method.noise)
-            trained.append((child, *train_from(lab, child, start, method.epochs, rng)))
-        best, best_state, best_error = min(trained, key=lambda one: one[2])
-        if not best_error < errors[-1]:
-            continue
-        if best != current:
-            lab.ask(best)
-        current, state = best, best_state
-        path.append(current)
-        errors.append(best_error)
+    with suppress(BudgetSpent):
+        for _ in range(method.steps):
+            parent, neighbours = path[-1], lab.space.neighbours(path[-1])
+            drawn = rng.permutation(len(neighbours))[: method.children]
+            trained: list[tuple[Architecture, State, float]] = []
+            with suppress(BudgetSpent):
+                for child in [parent, *(neighbours[k] for k in drawn)]:
+                    start, _ = inherit(parent, state, child, problem, rng, method.noise)
+                    trained.append((child, *train_from(lab, child, start, method.epochs, rng)))
+            best, best_state, best_error = min(trained, key=lambda one: one[2], default=(parent, state, errors[-1]))
+            if best_error < errors[-1]:
+                state = best_state
+                path.append(best)
+                errors.append(best_error)
+                if best != parent:
+                    lab.ask(best)
+            lab.charge(0.0)  # ends here where nothing is left
     return Climb(tuple(path), tuple(errors), state)
 
 
 def train_from(
     lab: LiveLab, architecture: Architecture, start: State | None, epochs: int, rng: np.random.Generator
 ) -> tuple[State, float]:
-    """Weights after some epochs with a learning rate that comes down, and their error; charged to the lab."""
+    """Weights after some epochs with a learning rate that comes down, and their error; charged to the lab.
+
+    Raises:
+        BudgetSpent: if the budget was spent before.
+    """
+    lab.charge(0.0)
     task = lab.task
     began = time.process_time()
     learner = Learner(

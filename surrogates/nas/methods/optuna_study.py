@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from surrogates.nas.pareto import values_of
 
 SAMPLERS = ("random", "tpe")
 REPEATS = 5
-RUNG, WORKER, VALUES = "rung", "worker", "values"
+RUNG, WORKER, VALUES, TRIAL = "rung", "worker", "values", "trial"
 ASKED = "asked"
 TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -127,6 +127,31 @@ class RungStudy:
                 found.setdefault((architecture, rung), one)
         return list(found.values())
 
+    def of_others(self) -> list[Trial]:
+        """What finished at the highest rung of the study and is not among the lab's own trials, at no CPU seconds.
+
+        Trainings that diverged are left out.
+        """
+
+        def figures(told: Mapping[str, float | None]) -> dict[str, float]:
+            return {name: np.nan if value is None else value for name, value in told.items()}
+
+        known = {(trial.architecture, trial.rung) for trial in self.lab.trials}
+        told = [
+            (self._of(trial), int(trial.user_attrs[RUNG]), trial.user_attrs[TRIAL])
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state in TOLD and TRIAL in trial.user_attrs
+        ]
+        top = max((rung for _, rung, _ in told), default=0)
+        return [
+            Trial(
+                architecture, rung, one["seed"], one["error"], figures(one["measures"]),
+                np.array(one["curve"], dtype=np.float64), 0.0, self.lab.spent,
+            )
+            for architecture, rung, one in told
+            if rung == top and (architecture, rung) not in known
+        ]  # fmt: skip
+
     def new(self, rung: int = 0) -> Trial | None:
         """A network that was not tried before, at a rung; None where there is none left."""
         for _ in range(REPEATS):
@@ -164,6 +189,10 @@ class RungStudy:
         trial.set_user_attr("architecture", done.architecture.key)
         trial.set_user_attr("cpu_seconds", done.cpu_seconds)
         trial.set_user_attr(VALUES, [float(value) if np.isfinite(value) else "inf" for value in values])
+        if np.isfinite(done.error):
+            measures = {name: float(value) if np.isfinite(value) else None for name, value in done.measures.items()}
+            told = {"seed": done.seed, "error": float(done.error), "measures": measures, "curve": done.curve.tolist()}
+            trial.set_user_attr(TRIAL, told)
         last = done.rung == len(self.lab.rungs) - 1
         if last and np.isfinite(values).all():
             self.study.tell(trial, values.tolist())

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from surrogates.architecture import Architecture
 from surrogates.batches import prepare
 from surrogates.nas.cost import flops
-from surrogates.nas.lab import Lab
+from surrogates.nas.lab import Lab, Shapes
 from surrogates.nas.live import Task
 from surrogates.nas.methods.fresh import fresh
 from surrogates.networks import SurrogateNetwork
@@ -29,28 +29,78 @@ Proxy = Callable[[Architecture], float]
 """Higher is better."""
 
 
+UNTOLD = Shapes((40, 40), 6)
+"""Stands in where a lab does not tell its problem's shapes, as tables of old: only the order of networks counts, and
+networks of one width and resolution are mostly in the same order for all shapes of designs."""
+
+
+@runtime_checkable
+class Shaped(Protocol):
+    """A proxy that takes a problem's shapes from the lab that it ranks networks for."""
+
+    def of(self, shapes: Shapes | None) -> Proxy: ...
+
+
 @dataclass(frozen=True)
-class Parameters:
-    """Trainable numbers of a network for one problem's shapes."""
+class _Counted:
+    design_shape: tuple[int, ...] | None = None
+    n_outputs: int | None = None
+
+    def of(self, shapes: Shapes | None) -> Self:
+        """The same for a problem's shapes, as far as they were not given; for ``UNTOLD`` where they are not known."""
+        known = shapes or UNTOLD
+        return replace(
+            self,
+            design_shape=self.design_shape or known.design_shape,
+            n_outputs=self.n_outputs or known.n_outputs,
+        )
+
+    @property
+    def _shapes(self) -> Shapes:
+        if self.design_shape is None or self.n_outputs is None:
+            raise ValueError(
+                f"Expected the shapes of a problem. Got {self}; give them, or take {type(self).__name__}"
+                "().of(lab.shapes)."
+            )
+        return Shapes(self.design_shape, self.n_outputs)
+
+
+@dataclass(frozen=True)
+class Parameters(_Counted):
+    """Trainable numbers of a network for one problem's shapes.
+
+    Args:
+        design_shape, n_outputs: of the problem; None for those of the lab that networks are ranked for.
+    """
 
     name: ClassVar[str] = "parameter count"
-    design_shape: tuple[int, ...] = (40, 40)
-    n_outputs: int = 6
 
     def __call__(self, architecture: Architecture) -> float:
-        return float(architecture.n_parameters(self.design_shape, self.n_outputs))
+        """Their number.
+
+        Raises:
+            ValueError: without shapes.
+        """
+        return float(architecture.n_parameters(self._shapes.design_shape, self._shapes.n_outputs))
 
 
 @dataclass(frozen=True)
-class Flops:
-    """Products in a prediction, for one problem's shapes."""
+class Flops(_Counted):
+    """Products in a prediction, for one problem's shapes.
+
+    Args:
+        design_shape, n_outputs: of the problem; None for those of the lab that networks are ranked for.
+    """
 
     name: ClassVar[str] = "flops"
-    design_shape: tuple[int, ...] = (40, 40)
-    n_outputs: int = 6
 
     def __call__(self, architecture: Architecture) -> float:
-        return float(flops(architecture, self.design_shape, self.n_outputs))
+        """As ``surrogates.nas.cost.flops``.
+
+        Raises:
+            ValueError: without shapes.
+        """
+        return float(flops(architecture, self._shapes.design_shape, self._shapes.n_outputs))
 
 
 Measure = Callable[[SurrogateNetwork, Tensor, Tensor], float]
@@ -159,7 +209,7 @@ class ProxyRanking:
     """Trains networks of a sample to the last rung in the order of a proxy, charging what the proxy took.
 
     Args:
-        proxy: higher is better.
+        proxy: higher is better; ``Parameters`` and ``Flops`` take the problem's shapes from the lab.
         networks: of a sample.
         keep: of them trained.
         rounds: None to go on until the budget is spent, or nothing is left.
@@ -179,6 +229,7 @@ class ProxyRanking:
 
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
         """Round after round."""
+        proxy = self.proxy.of(lab.shapes) if isinstance(self.proxy, Shaped) else self.proxy
         tried: set[Architecture] = set()
         done = 0
         while self.rounds is None or done < self.rounds:
@@ -188,7 +239,7 @@ class ProxyRanking:
             if not drawn:
                 return
             started = time.process_time()
-            scores = [self.proxy(architecture) for architecture in drawn]
+            scores = [proxy(architecture) for architecture in drawn]
             lab.charge(time.process_time() - started)
             for place in np.argsort(-np.array(scores), kind="stable")[: self.keep]:
                 tried.add(drawn[place])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +31,33 @@ def sparsemax(scores: Tensor) -> Tensor:
     support = (1 + place * ordered > total).sum(dim=-1, keepdim=True)
     threshold = (total.gather(-1, support - 1) - 1) / support
     return (scores - threshold).clamp(min=0)
+
+
+def best_first(weights: NDArray[np.float64]) -> Iterator[tuple[int, ...]]:
+    """One option a row, all combinations in the order of falling product of their weights, made as they are taken.
+
+    Each combination is reached from the one whose last row off its best option is a place better there, so that the
+    next one is always among those that wait, ``rows`` more at most for every one taken. Of equal products that wait
+    the first numbers go first. A weight of 0 counts as 1e-30.
+
+    Args:
+        weights: ``rows x options``, none below 0.
+    """
+    order = np.argsort(-weights, axis=1, kind="stable")
+    logs = np.log(np.maximum(np.take_along_axis(weights, order, axis=1), 1e-30))
+    rows = np.arange(len(weights))
+
+    def entry(places: tuple[int, ...]) -> tuple[float, tuple[int, ...], tuple[int, ...]]:
+        return -float(logs[rows, places].sum()), tuple(int(k) for k in order[rows, places]), places
+
+    waiting = [entry((0,) * len(weights))]
+    while waiting:
+        _, numbers, places = heapq.heappop(waiting)
+        yield numbers
+        last = max((row for row, place in enumerate(places) if place), default=0)
+        for row in range(last, len(places)):
+            if places[row] + 1 < weights.shape[1]:
+                heapq.heappush(waiting, entry((*places[:row], places[row] + 1, *places[row + 1 :])))
 
 
 class Mixture(nn.Module):
@@ -145,12 +172,7 @@ class Supernet(SurrogateNetwork):
         """
         with torch.no_grad():
             weights = self.weights().double().cpu().numpy()
-        best = tuple(int(k) for k in weights.argmax(axis=1))
-        if self.space.admits(self.architecture(best)):
-            return best
-        paths = itertools.product(range(len(self.operations)), repeat=self.space.length)
-        rows = range(self.space.length)
-        for path in sorted(paths, key=lambda path: -float(np.log(weights[rows, path] + 1e-30).sum())):
+        for path in best_first(weights):
             if self.space.admits(self.architecture(path)):
                 return path
         raise ValueError("Expected a path within the cap. Got none; raise the cap or mix narrower networks.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import time
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -29,6 +30,12 @@ def live_task(rungs=RUNGS, gradients: bool = True, **config) -> Task:
 def live_lab(budget: float = float("inf"), space: ArchitectureSpace = SMALL, **task) -> LiveLab:
     """A lab on it."""
     return LiveLab(space, live_task(**task), budget)
+
+
+def ticking(monkeypatch) -> None:
+    """CPU seconds of which one passes from each look at them to the next: a rung, or an epoch of DARTS, takes one."""
+    seconds = count()
+    monkeypatch.setattr(time, "process_time", lambda: float(next(seconds)))
 
 
 def made_up_table(noise: float = 0.02, seed: int = 0, rungs=RUNGS, cost_spread: float = 0.5) -> SearchTable:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice, product
+
 import numpy as np
 import pytest
 import torch
 
 from surrogates import Architecture, Block, Dataset, TrainingConfig
-from surrogates.nas.lab import search_with
+from surrogates.nas.lab import BudgetSpent, search_with
 from surrogates.nas.live import LiveLab, Task
-from surrogates.nas.methods.darts import Darts, darts, select_by_perturbation
-from surrogates.nas.methods.supernet import Supernet, sparsemax
+from surrogates.nas.methods.darts import Darts, _Training, darts, select_by_perturbation
+from surrogates.nas.methods.supernet import Supernet, best_first, sparsemax
 from surrogates.nas.space import ArchitectureSpace, Cap
 from surrogates.nas.table import TableLab
-from tests.surrogates.nas.problems import RUNGS, live_lab, made_up_table
+from tests.surrogates.nas.problems import RUNGS, live_lab, made_up_table, ticking
 from tests.surrogates.toy import SHAPE, Toy, level_data
 
 FOUR = ArchitectureSpace(
@@ -150,6 +153,73 @@ def test_perturbation_ends_in_one_path():
     method = Darts(epochs=2, selection="perturbation", tuning=1)
     result = darts(method, live_lab(space=FOUR, gradients=False), np.random.default_rng(0))
     assert method.name == "darts-perturbation" and np.isfinite([result.pruned_error, result.retrained_error]).all()
+
+
+def test_a_supernet_leaves_the_lab_its_budget_for_the_retraining(monkeypatch):
+    ticking(monkeypatch)
+    lab = live_lab(budget=6.0, space=FOUR, gradients=False)
+    result = darts(Darts(), lab, np.random.default_rng(0))
+    # After four epochs of 1 s there is not twice that left.
+    assert result.entropy.shape == (4, 2) and lab.spent - lab.trials[0].cpu_seconds < 6 <= lab.spent
+    assert [trial.architecture for trial in lab.trials] == [result.architecture]
+    assert result.retrained_error == lab.trials[0].error and result.cpu_seconds < 6
+    assert np.isnan([result.supernet_error, result.pruned_error, result.gap]).all()
+    found = search_with(Darts(), live_lab(budget=6.0, space=FOUR, gradients=False), 0)
+    assert found.best == result.architecture and found.error == result.retrained_error
+    several = darts(Darts(seeds=(0, 1)), live_lab(budget=6.0, space=FOUR, gradients=False), np.random.default_rng(0))
+    assert several.retrained_error == result.retrained_error
+
+
+def test_choice_by_perturbation_ends_with_the_budget_too(monkeypatch):
+    ticking(monkeypatch)
+    tuned = []
+    monkeypatch.setattr(_Training, "tune", lambda self: tuned.append(self.supernet.alive.sum(dim=1).tolist()))
+    lab = live_lab(budget=4.5, space=FOUR, gradients=False)
+    result = darts(Darts(epochs=2, selection="perturbation"), lab, np.random.default_rng(0))
+    # One of two blocks by perturbation, the other by weight.
+    assert [sorted(alive) for alive in tuned] == [[1, 4]]
+    assert np.isfinite(result.retrained_error) and lab.spent - lab.trials[0].cpu_seconds < 4.5
+
+
+def test_a_budget_of_one_epoch_gives_a_choice_without_a_training(monkeypatch):
+    ticking(monkeypatch)
+    lab = live_lab(budget=1.0, space=FOUR, gradients=False)
+    result = darts(Darts(), lab, np.random.default_rng(0))
+    assert result.architecture in FOUR and len(result.entropy) == 1 and not lab.trials
+    assert np.isnan([result.supernet_error, result.pruned_error, result.retrained_error]).all()
+    with pytest.raises(ValueError, match="raise the budget"):
+        search_with(Darts(), live_lab(budget=1.0, space=FOUR, gradients=False), 0)
+    with pytest.raises(BudgetSpent):
+        darts(Darts(), live_lab(budget=0.0, space=FOUR, gradients=False), np.random.default_rng(0))
+
+
+def test_paths_come_by_falling_product():
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(4), size=3).round(1)  # with ties and zeros
+    found = list(best_first(weights))
+    assert sorted(found) == list(product(range(4), repeat=3))
+    scores = np.log(np.maximum(weights, 1e-30))[range(3), found].sum(axis=1)
+    assert (np.diff(scores) <= 1e-9).all()
+    assert list(best_first(np.full((2, 2), 0.5))) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    # Of 7^40, only those that are taken are made.
+    many = list(islice(best_first(rng.dirichlet(np.ones(7), size=40)), 500))
+    assert len(set(many)) == 500
+
+
+def test_the_best_path_of_a_deep_supernet_keeps_to_the_cap(monkeypatch):
+    space = replace(FOUR, length=14)  # 4^14 paths
+    whole = supernet(space)
+    with torch.no_grad():
+        whole.scores[:] = torch.tensor([0.0, 3.0, 1.0, 2.0])
+        whole.scores[5, 3] = 2.5
+    best = whole.architecture(whole.best_path())
+    assert best.blocks == (Block("residual", 4),) * 14
+    asked = []
+    limit = best.n_parameters(SHAPE, 3) - 1
+    whole.space = space.capped(Cap(SHAPE, 3, limit))
+    monkeypatch.setattr(ArchitectureSpace, "admits", lambda self, a: asked.append(a) or self.cap.admits(a))
+    assert whole.best_path() == (1,) * 5 + (3,) + (1,) * 8
+    assert len(asked) == 2
 
 
 def test_a_table_cannot_train_a_supernet():

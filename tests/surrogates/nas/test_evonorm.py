@@ -11,7 +11,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from surrogates import Architecture, Block
-from surrogates.nas.lab import Rung
+from surrogates.nas.lab import BudgetSpent, Rung
 from surrogates.nas.live import LiveLab
 from surrogates.nas.methods.evonorm import EvoNorm, evolve_layers, gradient_growth, pareto
 from surrogates.nas.methods.expressions import LayerSpace, affine
@@ -27,7 +27,7 @@ from surrogates.networks.expressions import (
     groups,
     parse,
 )
-from tests.surrogates.nas.problems import SMALL, live_lab, live_task, made_up_table
+from tests.surrogates.nas.problems import SMALL, live_lab, live_task, made_up_table, ticking
 
 ANCHORS = (
     Architecture((Block("spectral", 4, 3),), resolution=6),
@@ -189,3 +189,37 @@ def test_evolution_judges_in_several_networks_and_trains_the_best_to_the_end():
     assert activations == {str(affine(found.best))}
     with pytest.raises(TypeError, match="LiveLab"):
         evolve_layers(method, TableLab(made_up_table()), np.random.default_rng(0))
+
+
+def test_a_spent_budget_ends_the_evolution_with_what_it_found(monkeypatch):
+    ticking(monkeypatch)  # 1 s a rung
+    layers = [parse(text) for text in ("mul(x, sigmoid(x))", "tanh(x)")]
+    drawn = iter(layers)
+
+    class Only(LayerSpace):
+        def sample(self, rng):
+            return next(drawn)
+
+    def found(budget):
+        nonlocal drawn
+        drawn = iter(layers)
+        lab = live_lab(budget=budget, gradients=False, rungs=(Rung(2), Rung(4)))
+        method = EvoNorm(Only(), ANCHORS, population=2, rounds=0, finalists=2, slack=100.0, growth_limit=float("inf"))
+        result = evolve_layers(method, lab, np.random.default_rng(0))
+        assert lab.spent <= budget + 1
+        return result
+
+    whole = found(float("inf"))
+    assert set(whole.finals) == set(whole.judged) == set(layers)
+    assert whole.best == min(whole.finals, key=whole.finals.get)
+    # Two networks as they are, then two trainings for each layer at either rung.
+    one = found(4.5)
+    assert len(one.judged) == 1 and not one.finals and {one.best} == set(one.judged)
+    ranked = sorted(layers, key=lambda layer: np.mean(whole.judged[layer]))
+    for budget in (6.5, 7.0):
+        both = found(budget)
+        assert both.judged == whole.judged and not both.finals and both.best == ranked[0]
+    assert found(7.5).finals == {ranked[0]: whole.finals[ranked[0]]}
+    for budget in (0.0, 1.5, 2.5):
+        with pytest.raises(BudgetSpent):
+            found(budget)

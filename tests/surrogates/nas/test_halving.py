@@ -168,6 +168,30 @@ def test_a_pruner_needs_steps_that_rise():
         search_with(TpeHyperband(), lab, 0)
 
 
+def test_a_worker_gives_the_best_of_the_study(tmp_path):
+    table = made_up_table()
+    table.measures["gradient_cosine"] = np.full(table.error.shape, np.nan)
+    method = AsynchronousHalving(journal=tmp_path / "study.log", networks=27)
+    first = search_with(method, TableLab(table), 0)
+    assert all(trial.cpu_seconds > 0 for trial in first.trials)  # all its own
+    top = {(t.architecture, t.error) for t in first.trials if t.rung == 2}
+    own = TableLab(table, budget_cpu_seconds=1e-9)
+    later = search_with(replace(method, networks=None), own, 1)
+    paid = [trial for trial in later.trials if trial.cpu_seconds > 0]
+    assert len(paid) == 1 and later.spent == paid[0].cpu_seconds
+    assert later.best == first.best and later.error == first.error
+    others = [trial for trial in later.trials if trial.cpu_seconds == 0]
+    assert {(t.architecture, t.error) for t in others} == top - {(paid[0].architecture, paid[0].error)}
+    winner = next(t for t in others if t.architecture == first.best)
+    same = next(t for t in first.trials if t.architecture == first.best and t.rung == 2)
+    assert winner.rung == 2 and np.isnan(winner.measures["gradient_cosine"])
+    np.testing.assert_equal(dict(winner.measures), dict(same.measures))
+    np.testing.assert_array_equal(winner.curve, same.curve)
+    # One that comes when all is done has the best of all the same.
+    last = TableLab(table)
+    assert search_with(method, last, 2).best == first.best and last.spent == 0
+
+
 def test_a_journal_of_another_search_is_refused(tmp_path):
     table = made_up_table()
     method = AsynchronousHalving(journal=tmp_path / "study.log", networks=4)

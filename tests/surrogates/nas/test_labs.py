@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,14 +11,16 @@ import torch
 
 from surrogates import Architecture, Block, TrainingConfig
 from surrogates.nas.cache import TrialCache
-from surrogates.nas.lab import BudgetSpent, Rung, anytime, incumbent, search_with
+from surrogates.nas.lab import BudgetSpent, Found, Rung, Shapes, anytime, incumbent, search_with
 from surrogates.nas.learner import Learner
 from surrogates.nas.live import LiveLab
 from surrogates.nas.methods import RandomSearch
 from surrogates.nas.table import SearchTable, TableLab, tabulated
 from tests.surrogates.nas.problems import RUNGS, SMALL, live_lab, live_task, made_up_table
+from tests.surrogates.toy import SHAPE
 
 NETWORK = Architecture((Block("residual", 4),), resolution=6)
+NETWORKS = made_up_table().architectures
 
 
 def learner(task):
@@ -147,9 +150,57 @@ def test_a_table_is_what_training_gave_and_survives_its_file(tmp_path):
     np.testing.assert_allclose(read.error, table.error, rtol=1e-6)
     np.testing.assert_allclose(read.curves, table.curves, rtol=1e-6)
     assert set(read.measures) == set(table.measures) and read.notes == {"made": "here"}
+    assert read.shapes == table.shapes == lab.shapes == Shapes(SHAPE, lab.task.codec.n_outputs) == TableLab(read).shapes
     (tmp_path / "table.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="does not read"):
         SearchTable.load(tmp_path / "table.npz", SMALL)
+
+
+def test_a_table_without_shapes_reads(tmp_path):
+    table = made_up_table()
+    table.save(tmp_path / "old.npz")
+    with np.load(tmp_path / "old.npz", allow_pickle=False) as archive:
+        assert "shapes" not in str(archive["about"])
+    read = SearchTable.load(tmp_path / "old.npz", table.space)
+    assert read.shapes is None is TableLab(read).shapes
+    replace(read, shapes=Shapes((24, 20), 7)).save(tmp_path / "new.npz")
+    assert SearchTable.load(tmp_path / "new.npz", table.space).shapes == Shapes((24, 20), 7)
+
+
+@pytest.mark.parametrize("bad", [((), 7), ((24, 0), 7), ((24, 20), 0)])
+def test_impossible_shapes_are_refused(bad):
+    with pytest.raises(ValueError, match="at least 1 each"):
+        Shapes(*bad)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 5])
+def test_a_table_answers_for_its_own_seeds_alone(shift):
+    table = made_up_table()
+    lab = TableLab(table, shift=shift)
+    network = table.architectures[0]
+    trials = [lab.ask(network, seed=seed) for seed in range(table.seeds)]
+    assert lab.seeds == table.seeds == len(trials) and live_lab().seeds is None
+    assert [trial.seed for trial in trials] == [0, 1]
+    assert {trial.error for trial in trials} == set(table.error[0, -1])
+    for seed in (2, -1):
+        with pytest.raises(ValueError, match=f"seed from 0 to 1, as many as the table has. Got {seed}"):
+            lab.ask(network, seed=seed)
+    assert len(lab.trials) == 2
+
+
+def test_the_rate_of_the_winner_is_that_of_its_best_training():
+    lab = TableLab(made_up_table())
+    low, high = lab.ask(NETWORKS[0], 0), lab.ask(NETWORKS[0], 2)
+    other = lab.ask(NETWORKS[1], 2)
+    rated = [replace(t, measures={"learning_rate": r}) for t, r in ((low, 1e-3), (high, 2e-3), (other, 4e-3))]
+
+    def found(trials):
+        return Found("by hand", NETWORKS[0], high.error, tuple(trials), lab.spent)
+
+    assert found(rated).learning_rate == 2e-3
+    better = replace(rated[1], error=high.error / 2, measures={"learning_rate": 8e-3})
+    assert found([*rated, better]).learning_rate == 8e-3
+    assert found([low, high, other]).learning_rate is None is found([]).learning_rate
 
 
 def test_networks_beyond_a_table_are_refused():

@@ -15,15 +15,16 @@ from sklearn.gaussian_process.kernels import RBF
 from surrogates import Architecture, Block
 from surrogates.nas.cost import flops
 from surrogates.nas.fidelity import admitted, from_pilot, from_table, spearman
-from surrogates.nas.lab import Rung, search_with
+from surrogates.nas.lab import Rung, Shapes, search_with
 from surrogates.nas.methods import Flops, FreezeThaw, GaussianProcess, OnData, Parameters, ProxyRanking, RandomSearch
 from surrogates.nas.methods.freeze_thaw import continued
 from surrogates.nas.methods.gaussian_process import expected_improvement, posterior, predicted
 from surrogates.nas.methods.kernels import KERNELS, counts, edit_distance, psd, subtrees, weisfeiler_lehman
-from surrogates.nas.methods.proxies import activation_codes, gradient_norm, jacobian_covariance, synflow
+from surrogates.nas.methods.proxies import UNTOLD, activation_codes, gradient_norm, jacobian_covariance, synflow
 from surrogates.nas.table import TableLab
-from tests.surrogates.nas.problems import SMALL, live_task, made_up_table
+from tests.surrogates.nas.problems import RUNGS, SMALL, live_lab, live_task, made_up_table
 from tests.surrogates.nas.test_simple_methods import regret
+from tests.surrogates.toy import SHAPE
 
 A, B, C = Block("spectral", 12, 6), Block("residual", 12), Block("dilated", 12, 2)
 
@@ -196,6 +197,38 @@ def test_the_parameter_count_ranks_by_parameters():
     # A proxy that knows the error finds the best; one that knows its opposite does not.
     knowing = ProxyRanking(lambda a: -table.final[table.number[a]], 259, 1, 1)
     assert search_with(knowing, TableLab(table), 0).best == table.architectures[int(np.argmin(table.final))]
+
+
+@pytest.mark.parametrize("proxy", [Parameters, Flops])
+def test_counts_are_of_the_problem_at_hand(proxy, monkeypatch):
+    table = made_up_table()
+    shapes = Shapes((6, 33), 11)
+    assert proxy().of(shapes) == proxy((6, 33), 11) and proxy(n_outputs=2).of(shapes) == proxy((6, 33), 2)
+    asked: list[Shapes] = []
+
+    def counted(self, architecture):
+        asked.append(Shapes(self.design_shape, self.n_outputs))
+        return 0.0
+
+    monkeypatch.setattr(proxy, "__call__", counted)
+    labs = [TableLab(replace(table, shapes=shapes)), TableLab(table), live_lab(rungs=RUNGS[:1])]
+    for lab, wanted in zip(labs, (shapes, UNTOLD, Shapes(SHAPE, labs[2].task.codec.n_outputs)), strict=True):
+        search_with(ProxyRanking(proxy(), networks=2, keep=1, rounds=1), lab, 0)
+        assert set(asked) == {wanted}
+        asked.clear()
+
+
+def test_the_count_is_the_one_measured_on_the_trained_network():
+    lab = live_lab(rungs=RUNGS[:1])
+    trial = lab.ask(SMALL.everything()[0])
+    assert Parameters().of(lab.shapes)(trial.architecture) == trial.measures["parameters"]
+    assert Parameters().of(lab.shapes)(trial.architecture) != Parameters().of(UNTOLD)(trial.architecture)
+
+
+@pytest.mark.parametrize("proxy", [Parameters(), Flops(), Parameters((24, 20))])
+def test_counts_without_shapes_are_refused(proxy):
+    with pytest.raises(ValueError, match=r"\.of\(lab\.shapes\)"):
+        proxy(SMALL.everything()[0])
 
 
 def test_proxies_of_the_built_network():

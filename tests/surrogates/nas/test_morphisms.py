@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from surrogates import Architecture, Block
+from surrogates.nas.lab import BudgetSpent, search_with
 from surrogates.nas.methods.morphisms import Morphisms, climb, inherit, train_from
 from surrogates.nas.methods.net2net import Problem, deepened, widened
 from surrogates.nas.space import ArchitectureSpace
 from surrogates.nas.table import TableLab
 from surrogates.states import load_state
-from tests.surrogates.nas.problems import live_lab, made_up_table
+from tests.surrogates.nas.problems import live_lab, made_up_table, ticking
 
 PROBLEM = Problem((24, 20), 7)
 NETS = {
@@ -113,3 +114,38 @@ def test_climbing_goes_down_and_charges_its_training():
     assert lab.spent > sum(trial.cpu_seconds for trial in lab.trials)
     with pytest.raises(TypeError, match="LiveLab"):
         climb(Morphisms(), TableLab(made_up_table()), np.random.default_rng(0))
+
+
+SPACE = ArchitectureSpace(
+    length=2, operations=(("spectral", 3), ("residual", 0), ("identity", 0)), widths=(4, 6), resolutions=(6,)
+)
+QUICK = Morphisms(steps=2, children=2, first_epochs=4, epochs=2)
+
+
+def test_a_spent_budget_ends_a_climb_with_what_it_found(monkeypatch):
+    ticking(monkeypatch)  # 3 s for a network by the lab, 1 s for a child
+    problem = Problem(live_lab().task.train.design_shape, live_lab().task.codec.n_outputs)
+
+    def climbed(budget):
+        lab = live_lab(budget=budget, space=SPACE, gradients=False)
+        result = climb(QUICK, lab, np.random.default_rng(0))
+        assert lab.spent <= budget + 3 and len(result.path) == len(result.errors)
+        assert np.isfinite(result.errors).all() and list(result.errors) == sorted(result.errors, reverse=True)
+        load_state(result.path[-1].build(problem.design_shape, problem.n_outputs), result.state)
+        return result, lab
+
+    whole, lab = climbed(float("inf"))
+    assert len(whole.path) == 3
+    # Spent by the lab's training of the first network.
+    first, lab = climbed(2.0)
+    assert first.path == whole.path[:1] and first.errors == (lab.trials[0].error,)
+    assert all(np.array_equal(array, lab.weights(first.path[0])[name]) for name, array in first.state.items())
+    # By its short training; within the first step; after that step.
+    assert climbed(3.5)[0].errors == whole.errors[:1]
+    partly, lab = climbed(4.5)
+    assert len(partly.path) <= 2 and partly.errors[-1] >= whole.errors[1] and len(lab.trials) == 1
+    after, lab = climbed(6.5)
+    assert after.path == whole.path[:2] and after.errors == whole.errors[:2]
+    assert search_with(QUICK, live_lab(budget=2.0, space=SPACE, gradients=False), 0).best == whole.path[0]
+    with pytest.raises(BudgetSpent):
+        climbed(0.0)

@@ -57,7 +57,7 @@ def test_every_method_runs_on_a_problems_table():
     space = PROBLEMS["bend"].space
     table = replace(made_up_table(), space=space, architectures=tuple(space.everything()))
     known = methods(space)
-    assert len({method.name for method in known}) == len(known) == 17
+    assert len({method.name for method in known}) == len(known) == 18
     budget = 0.02 * float(table.cpu_seconds[:, :, 0].sum())
     for method in known:
         assert search_with(method, TableLab(table, budget), 0).best in table.number
@@ -72,7 +72,9 @@ def test_without_a_table_the_benchmark_says_how_to_make_one(tmp_path, capsys, mo
 
 
 def test_tables_are_made_in_pieces(tmp_path, capsys, monkeypatch):
-    toy = SearchProblem("bend", SMALL, lambda folder: live_task(rungs=RUNGS[:2]), "toy")
+    toy = SearchProblem(
+        "bend", SMALL, lambda folder, draw: live_task(rungs=RUNGS[:2]), lambda folder: live_task().held_out, "toy"
+    )
     monkeypatch.setattr(search_tables, "PROBLEMS", {"bend": toy})
     monkeypatch.setattr(search_tables, "TABLES", tmp_path)
     folder = ["--folder", str(tmp_path / "trials")]

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from surrogates import Architecture, Block
 from surrogates.families import FAMILIES, baseline
 from surrogates.nas.lab import search_with
+from surrogates.nas.learner import Learner, monitored
 from surrogates.nas.methods import Evolution, FixedNets, LocalSearch, RandomSearch, TopK
 from surrogates.nas.methods.fresh import fresh
 from surrogates.nas.space import ArchitectureSpace
@@ -174,6 +176,14 @@ def test_fixed_nets_are_each_trained_at_their_best_rate():
     for trial in found.trials:
         assert trial.error == lab.at_rate(1e-2).ask(trial.architecture).error
         assert trial.error < lab.at_rate(1e-6).ask(trial.architecture).error
+    assert found.learning_rate == 1e-2
+    # The winner's own weights, unlike those at the lab's rate, have its error.
+    trained, check = lab.at_rate(found.learning_rate), lab.task.held_out
+    learner = Learner(found.best, trained.task.config, lab.task.samples(RUNGS[0]), lab.task.codec, 1, 0)
+    learner.network.load_state_dict({n: torch.from_numpy(a) for n, a in trained.weights(found.best).items()})
+    learner.average = learner.network.state_dict()
+    assert monitored(learner.measure(learner.prepared(check)), lab.task.config.monitor) == pytest.approx(found.error)
+    assert any(not np.array_equal(a, lab.weights(found.best)[n]) for n, a in trained.weights(found.best).items())
     assert found.spent == pytest.approx(sum(t.cpu_seconds for t in found.trials))
     one = live_lab(budget=1e-9, rungs=RUNGS[:1])
     assert len(search_with(FixedNets(networks, rates), one, 0).trials) == 1
