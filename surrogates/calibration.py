@@ -115,19 +115,26 @@ def cross_coverage(
 ) -> tuple[float, float]:
     """Coverage and mean width of the 90 % interval, calibrated on one half and counted on the other, both ways.
 
-    The halves hold different groups; a single group is halved in order. ``nan`` for fewer than two samples.
+    ``nan`` for fewer than two samples.
+    """
+    parts = [
+        (counted.sum(), *interval_figures(method(members[:, own], true[own]), members[:, counted], true[counted]))
+        for own, counted in halves(groups)
+    ]
+    if not parts:
+        return float("nan"), float("nan")
+    weights, coverage, width = np.array(parts).T
+    return float(np.average(coverage, weights=weights)), float(np.average(width, weights=weights))
+
+
+def halves(groups: Array) -> list[tuple[Array, Array]]:
+    """Masks of samples to calibrate on and to count, both ways; none for fewer than two samples.
+
+    The halves hold different groups; a single group is halved in order.
     """
     unique = np.unique(groups)
     first = np.isin(groups, unique[::2]) if len(unique) > 1 else np.arange(len(groups)) < len(groups) // 2
-    if not first.any() or first.all():
-        return float("nan"), float("nan")
-    parts = []
-    for half in (first, ~first):
-        fitted = method(members[:, half], true[half])
-        parts.append((half.sum(), *interval_figures(fitted, members[:, ~half], true[~half])))
-    weights, coverage, width = np.array(parts).T
-    counted = weights[::-1]
-    return float(np.average(coverage, weights=counted)), float(np.average(width, weights=counted))
+    return [(first, ~first), (~first, first)] if first.any() and not first.all() else []
 
 
 def interval_figures(calibration: Calibration, members: Array, true: Array) -> tuple[float, float]:

@@ -33,12 +33,17 @@ class Field:
 
 
 def _flatten(fields: tuple[Field, ...], values: Mapping[str, Tensor]) -> Tensor:
-    """``b x n_outputs``: the real parts of a quantity, then its imaginary parts."""
+    """``b x n_outputs``: the real parts of a quantity, then its imaginary parts; real values may stand for complex."""
     parts = []
     for field in fields:
         value = values[field.name]
+        if tuple(value.shape[1:]) != field.shape or (value.is_complex() and not field.is_complex):
+            kind = "complex" if field.is_complex else "real"
+            found = f"{tuple(value.shape)}, {str(value.dtype).removeprefix('torch.')}"
+            raise ValueError(f"Expected {field.name!r} of shape b x {field.shape}, {kind}. Got {found}.")
         flat = value.flatten(1) if value.ndim > 1 else value[:, None]
-        parts += [flat.real, flat.imag] if field.is_complex else [flat]
+        imaginary = flat.imag if value.is_complex() else torch.zeros_like(flat)
+        parts += [flat.real, imaginary] if field.is_complex else [flat]
     return torch.cat(parts, dim=1)
 
 

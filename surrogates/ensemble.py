@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from surrogates.architecture import Architecture
-from surrogates.baselines import score_baselines
 from surrogates.batches import prepare
-from surrogates.calibration import Calibration, calibrate, cross_coverage
 from surrogates.data import Dataset, LevelData
 from surrogates.encoding import ResponseCodec
-from surrogates.evaluation import LevelScore, TrainingReport, mean_cosine
-from surrogates.memo import Memo, no_memo
+from surrogates.evaluation import TrainingReport, mean_cosine
+from surrogates.levels import HELD_OUT, LevelSurrogate, data_key
+from surrogates.members import train_members
+from surrogates.memo import Memo, Payload, no_memo
 from surrogates.networks import SurrogateNetwork
-from surrogates.persistence import DAMAGE, CorruptSurrogateError, FittedLevel, load_fitted, save_fitted
-from surrogates.prediction import Prediction
-from surrogates.runtime import pick_device, torch_threads
-from surrogates.scoring import level_score
+from surrogates.persistence import FittedLevel, load_fitted, reading
+from surrogates.runtime import pick_device
+from surrogates.scoring import Comparison
 from surrogates.splitting import sides_of, split
-from surrogates.states import State, state_key, with_output_units
-from surrogates.training import Trained, TrainingConfig, train
-
-HELD_OUT = 0.2
+from surrogates.states import frozen, state_key, unpack, with_output_units
+from surrogates.training import TrainingConfig, train
 
 
-class DeepEnsemble:
+class DeepEnsemble(LevelSurrogate):
     """Networks that differ in their seed; their mean predicts, their disagreement warns.
 
     Args:
@@ -52,14 +50,12 @@ class DeepEnsemble:
         config: TrainingConfig | None = None,
         held_out: float = HELD_OUT,
     ) -> None:
+        super().__init__(held_out)
         if members < 2:
             raise ValueError(f"Expected at least 2 members, whose disagreement is the spread. Got {members}.")
         self.architecture = architecture
         self.members = members
         self.config = config or TrainingConfig()
-        self.held_out = held_out
-        self.design_shape: tuple[int, ...] = ()
-        self.fitted: dict[int, FittedLevel] = {}
         self.sides: dict[int, bool] = {}
         self._networks: dict[int, list[SurrogateNetwork]] = {}
 
@@ -84,11 +80,13 @@ class DeepEnsemble:
         known = self._known(init, data)
         sides = init.sides if init is not None else {}
         train_data, held_out = split(data, self.held_out, seed, sides)
-        data_keys = {level: samples.key + held_out.levels[level].key for level, samples in train_data.levels.items()}
         kept = {
-            level: one
-            for level, one in known.items()
-            if level != data.reference and one.data_key == data_keys.get(level) and len(one.states) == self.members
+            level: known[level]
+            for level, samples in train_data.levels.items()
+            if level in known
+            and level != data.reference
+            and known[level].data_key == data_key(samples, held_out.levels[level])
+            and len(known[level].states) == self.members
         }
         codecs = {
             level: kept[level].codec if level in kept else ResponseCodec.fit(samples.responses)
@@ -102,118 +100,66 @@ class DeepEnsemble:
             }
             for member in range(self.members)
         ]
-        trained, spent = [], 0.0
-        overhead = time.process_time() - started
-        for member in range(self.members):
-            inputs = {
+
+        def inputs(member: int) -> Mapping[str, Any]:
+            return {
                 "architecture": self.architecture.to_json(),
                 "config": self.config.to_json(),
                 "held_out": held_out.key,
                 "init": {str(level): state_key(state) for level, state in start[member].items()},
                 "keep": sorted(kept),
                 "made_by": self.config.made_by(),
-                "member": member,
-                "seed": seed,
                 "train": train_data.key,
             }
 
-            def compute(member: int = member) -> State:
-                return train(
-                    self.architecture,
-                    self.config,
-                    train_data,
-                    held_out,
-                    codecs,
-                    seed=1000 * seed + member,
-                    init=start[member],
-                    keep=frozenset(kept),
-                ).to_payload()
+        def work(member: int, member_seed: int) -> Payload:
+            return train(
+                self.architecture,
+                self.config,
+                train_data,
+                held_out,
+                codecs,
+                seed=member_seed,
+                init=start[member],
+                keep=frozenset(kept),
+            ).to_payload()
 
-            trained.append(Trained.from_payload(memo("surrogate-member", inputs, compute)))
-            spent += trained[-1].cpu_seconds
+        overhead = time.process_time() - started
+        payloads, spent = train_members(memo, "surrogate-member", self.members, seed, inputs, work)
         started = time.process_time()
-        self.design_shape, self._networks = data.design_shape, {}
-        self.sides = {**sides, **sides_of(train_data, held_out)}
-        scores = {}
-        with torch_threads(1):
-            for level, samples in held_out.levels.items():
-                states = tuple(one.states[level] for one in trained)
-                blank = Calibration(1.0, np.eye(codecs[level].n_outputs), 1.0)
-                calibration = kept[level].calibration if level in kept else None
-                self.fitted[level] = FittedLevel(codecs[level], calibration or blank, states, data_keys[level])
-                scores[level] = self._calibrate(level, train_data.levels[level], samples, calibration)
-        self.fitted = {level: self.fitted[level] for level in scores}
+        self._networks, self.sides = {}, {**sides, **sides_of(train_data, held_out)}
+        trained = [unpack(payload, "weights/") for payload in payloads]
+        states = {level: tuple(one[level] for one in trained) for level in codecs}
+        calibrations = {level: one.calibration for level, one in kept.items()}
+        scores = self._settle(train_data, held_out, codecs, states, calibrations)
         return TrainingReport(scores, spent + overhead + time.process_time() - started)
-
-    def predict(self, design: Tensor, level: int) -> Prediction:
-        """The response to ``b x *design_shape`` densities; all of the answer is differentiable in them."""
-        fitted = self._level(level)
-        return Prediction(self._standardised(design, level), fitted.codec, fitted.calibration)
 
     def member_predictions(self, design: Tensor, level: int) -> dict[str, Tensor]:
         """Name -> ``members x b x *quantity_shape``: each network's own answer."""
-        return self._level(level).codec.decode(self._standardised(design, level))
-
-    def score(self, data: Dataset) -> dict[int, LevelScore]:
-        """Figures of merit on samples that ``fit`` did not see, with the calibration as it stands."""
-        with torch_threads(1):
-            return {level: self._score(level, samples) for level, samples in data.levels.items()}
-
-    def save(self, path: Path) -> None:
-        """Write one safetensors file: weights, scales, calibration, and JSON for the rest."""
-        header = {
-            "architecture": self.architecture.to_json(),
-            "config": self.config.to_json(),
-            "members": self.members,
-            "held_out": self.held_out,
-            "design_shape": list(self.design_shape),
-            "sides": {str(group): held for group, held in self.sides.items()},
-        }
-        for level in self.fitted or (0,):
-            self._level(level)
-        save_fitted(path, header, self.fitted)
+        return self._level(level).codec.decode(self._answer(design, level))
 
     @classmethod
     def load(cls, path: Path) -> DeepEnsemble:
         """Read what ``save`` wrote; ``CorruptSurrogateError`` if the file is damaged or something else."""
         header, fitted = load_fitted(path)
-        try:
+        with reading(path, "a header"):
             ensemble = cls(
                 Architecture.from_json(header["architecture"]),
                 int(header["members"]),
                 TrainingConfig(**header["config"]),
                 float(header["held_out"]),
             )
-            ensemble.design_shape = tuple(int(n) for n in header["design_shape"])
             ensemble.sides = {int(group): bool(held) for group, held in header["sides"].items()}
-        except DAMAGE as error:
-            raise CorruptSurrogateError(f"Expected a header written by save in {path}. Got {error!r}.") from error
-        ensemble.fitted = fitted
+            ensemble._restore(header, fitted)
         return ensemble
 
-    def _level(self, level: int) -> FittedLevel:
-        if level not in self.fitted:
-            known = ", ".join(map(str, self.fitted)) or "none; call fit first"
-            raise ValueError(f"Expected a level this ensemble was fitted on ({known}). Got {level}.")
-        return self.fitted[level]
-
-    def _members(self, level: int) -> list[SurrogateNetwork]:
-        if level not in self._networks:
-            fitted = self._level(level)
-            device = pick_device(self.config.device)
-            self._networks[level] = [
-                fitted.network(self.architecture, self.design_shape, state).to(device) for state in fitted.states
-            ]
-        return self._networks[level]
-
-    def _standardised(self, design: Tensor, level: int) -> Tensor:
-        networks = self._members(level)
-        if tuple(design.shape[1:]) != self.design_shape:
-            raise ValueError(f"Expected designs of shape b x {self.design_shape}. Got {tuple(design.shape)}.")
-        first = next(networks[0].parameters())
-        # One pooling serves all members: they share the architecture.
-        pooled = networks[0].pool(design.to(first).reshape(-1, *networks[0].shape))
-        return torch.stack([network.from_pooled(pooled) for network in networks])
+    def _header(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture.to_json(),
+            "config": self.config.to_json(),
+            "members": self.members,
+            "sides": {str(group): held for group, held in self.sides.items()},
+        }
 
     def _known(self, init: DeepEnsemble | None, data: Dataset) -> dict[int, FittedLevel]:
         """The levels to go on from."""
@@ -230,36 +176,30 @@ class DeepEnsemble:
             raise ValueError(f"Expected init to hold out {self.held_out} of the samples. Got {init.held_out}.")
         return {level: init.fitted[level] for level in data.levels if level in init.fitted}
 
-    def _held_out_members(self, level: int, samples: LevelData) -> tuple[np.ndarray, np.ndarray, float]:
-        """Member predictions, true responses (both standardised), and the ensemble mean's gradient cosine."""
-        networks = self._members(level)
-        device = pick_device(self.config.device)
-        tensors = prepare(networks[0], self._level(level).codec, samples, device)
+    def _at(self, level: int) -> list[SurrogateNetwork]:
+        if level not in self._networks:
+            fitted, device = self._level(level), pick_device(self.config.device)
+            self._networks[level] = [
+                frozen(self.architecture.build(self.design_shape, fitted.codec.n_outputs), state, device)
+                for state in fitted.states
+            ]
+        return self._networks[level]
+
+    def _members(self, design: Tensor, level: int) -> Tensor:
+        networks = self._at(level)
+        first = next(networks[0].parameters())
+        # One pooling serves all members: they share the architecture.
+        pooled = networks[0].pool(design.to(first).reshape(-1, *networks[0].shape))
+        return torch.stack([network.from_pooled(pooled) for network in networks])
+
+    def _compare(self, samples: LevelData, level: int) -> Comparison:
+        """In the pooled density throughout, as training judges its epochs."""
+        networks = self._at(level)
+        tensors = prepare(networks[0], self._level(level).codec, samples, pick_device(self.config.device))
         with torch.no_grad():
             members = np.stack([network.from_pooled(tensors.pooled).cpu().numpy() for network in networks])
         cosine = float("nan")
         if len(tensors.rows):
-            cosine = mean_cosine(
-                np.sum([tensors.full_gradients(network) for network in networks], axis=0), tensors.full
-            )
-        return members.astype(np.float64), tensors.outputs.cpu().numpy().astype(np.float64), cosine
-
-    def _calibrate(
-        self, level: int, train_samples: LevelData, samples: LevelData, calibration: Calibration | None
-    ) -> LevelScore:
-        """Calibrates the level, unless a calibration is given, and scores it."""
-        members, true, _ = self._held_out_members(level, samples)
-        codec = self._level(level).codec
-        self.fitted[level] = replace(self.fitted[level], calibration=calibration or calibrate(members, true))
-        coverage, width = cross_coverage(members, true, samples.groups)
-        return replace(
-            self._score(level, samples),
-            n_train=len(train_samples),
-            coverage_90=coverage,
-            width_90=width,
-            baselines=score_baselines(train_samples, samples, codec),
-        )
-
-    def _score(self, level: int, samples: LevelData) -> LevelScore:
-        members, true, cosine = self._held_out_members(level, samples)
-        return level_score(members, true, self._level(level).calibration, cosine)
+            total = np.sum([tensors.full_gradients(network) for network in networks], axis=0)
+            cosine = mean_cosine(total, tensors.full)
+        return Comparison(members.astype(np.float64), tensors.outputs.cpu().numpy().astype(np.float64), cosine)

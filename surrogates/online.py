@@ -14,6 +14,7 @@ from surrogates.architecture import Architecture
 from surrogates.batches import prepare
 from surrogates.data import Array, DataError, LevelData
 from surrogates.encoding import ResponseCodec
+from surrogates.prediction import check_designs
 from surrogates.runtime import pick_device, seeded, torch_threads
 from surrogates.states import load_state, save_state, with_output_units
 from surrogates.training import TrainingConfig, TrainingDiverged, batch_loss
@@ -70,7 +71,8 @@ class OnlineTrainer:
 
     Args:
         architecture: of the network.
-        config: batch size, learning rate (constant), weight decay, gradient weight and device are used.
+        config: batch size, learning rate (constant), weight decay, gradient weight (the architecture's own goes
+            before it) and device are used.
         capacity: samples kept.
         warmup: samples to wait for before the first step.
         seed: of the weights, the reservoir and the batches.
@@ -114,11 +116,13 @@ class OnlineTrainer:
         """
         if (gradient is None) != (cotangents is None):
             raise DataError("Expected a gradient with its cotangents, or neither. Got one of the two.")
-        sample = _Sample(np.asarray(design), {n: np.asarray(v) for n, v in response.items()}, cotangents, gradient)
-        if self.reservoir.items:
-            _level([self.reservoir.items[0], sample])
-        else:
-            _level([sample])
+        sample = _Sample(
+            np.array(design),
+            _copied(response),
+            None if cotangents is None else _copied(cotangents),
+            None if gradient is None else np.array(gradient),
+        )
+        _level([*self.reservoir.items[:1], sample])
         self.reservoir.offer(sample)
 
     def step(self) -> float | None:
@@ -139,7 +143,9 @@ class OnlineTrainer:
             rows = self._rng.choice(len(self.reservoir.items), size=size, replace=False)
             batch = _level([self.reservoir.items[row] for row in rows])
             data = prepare(self._network, self._codec, batch, pick_device(self.config.device))
-            loss = batch_loss(self._network, data, np.arange(size), self.config.gradient_weight, self._rng)
+            own = self.architecture.gradient_weight
+            weight = self.config.gradient_weight if own is None else own
+            loss = batch_loss(self._network, data, np.arange(size), weight, self._rng)
             if not torch.isfinite(loss):
                 raise TrainingDiverged(f"Expected a finite loss. Got {loss.item()} in step {self.steps + 1}.")
             self._optimiser.zero_grad()
@@ -153,11 +159,18 @@ class OnlineTrainer:
         """Name -> ``b x *quantity_shape`` of ``b x *design_shape`` densities, differentiable in them."""
         if self._codec is None:
             raise ValueError(f"Expected {self.warmup} samples and a step first. Got {self.reservoir.seen} samples.")
+        check_designs(design, self.reservoir.items[0].design.shape)
         first = next(self._network.parameters())
         return self._codec.decode(self._network(design.to(first)))
 
     def samples(self) -> LevelData:
-        """What the reservoir holds, each sample a group of its own: to fit an ensemble to, say."""
+        """What the reservoir holds, each sample a group of its own: to fit an ensemble to, say.
+
+        Raises:
+            DataError: it holds none.
+        """
+        if not self.reservoir.items:
+            raise DataError("Expected one sample at least. Got none; feed some first.")
         return _level(self.reservoir.items)
 
     def _refit(self) -> None:
@@ -175,28 +188,34 @@ class OnlineTrainer:
         self._codec, self._fitted_at = codec, self.reservoir.seen
 
 
+def _copied(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The caller may reuse its own."""
+    return {name: np.array(array) for name, array in arrays.items()}
+
+
 def _level(samples: list[_Sample]) -> LevelData:
     """The samples as one level, checked."""
-    names = sorted(samples[0].response)
+    shape, responses_of = samples[0].design.shape, {n: v.shape for n, v in sorted(samples[0].response.items())}
     for sample in samples:
-        if sorted(sample.response) != names or sample.design.shape != samples[0].design.shape:
+        found = {name: value.shape for name, value in sorted(sample.response.items())}
+        if sample.design.shape != shape or found != responses_of:
             raise DataError(
-                f"Expected designs {samples[0].design.shape} with responses {names}. "
-                f"Got {sample.design.shape} with {sorted(sample.response)}."
+                f"Expected designs {shape} with responses {responses_of}. Got {sample.design.shape} with {found}."
             )
+        if sample.gradient is not None and sample.gradient.shape != shape:
+            raise DataError(f"Expected a gradient of the design's shape {shape}. Got {sample.gradient.shape}.")
     with_gradient = [row for row, sample in enumerate(samples) if sample.gradient is not None]
-    responses = {name: np.stack([sample.response[name] for sample in samples]) for name in names}
+    responses = {name: np.stack([sample.response[name] for sample in samples]) for name in responses_of}
     cotangents = {}
     for name, value in responses.items():
         own = [(samples[row].cotangents or {}).get(name, np.zeros_like(value[row])) for row in with_gradient]
         if own:
             cotangents[name] = np.stack(own)
-    shape = (len(with_gradient), *samples[0].design.shape)
     return LevelData(
         np.stack([sample.design for sample in samples]),
         responses,
         np.arange(len(samples)),
         np.array(with_gradient, dtype=np.int64),
         cotangents,
-        np.array([samples[row].gradient for row in with_gradient]).reshape(shape),
+        np.array([samples[row].gradient for row in with_gradient]).reshape(len(with_gradient), *shape),
     )

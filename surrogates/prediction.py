@@ -10,10 +10,16 @@ import torch
 from torch import Tensor
 
 from surrogates.calibration import Calibration
-from surrogates.data import Dataset
+from surrogates.data import Array, Dataset
 from surrogates.encoding import ResponseCodec
 from surrogates.evaluation import TrainingReport
 from surrogates.memo import Memo, no_memo
+
+
+def check_designs(design: Tensor | Array, design_shape: tuple[int, ...]) -> None:
+    """Raises ``ValueError`` unless the designs are ``b x *design_shape``."""
+    if tuple(design.shape[1:]) != design_shape:
+        raise ValueError(f"Expected designs of shape b x {design_shape}. Got {tuple(design.shape)}.")
 
 
 @dataclass(frozen=True, eq=False)

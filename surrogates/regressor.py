@@ -22,7 +22,7 @@ from surrogates.ensemble import DeepEnsemble
 from surrogates.families import FAMILIES, baseline
 from surrogates.fidelity.cokriging import CoKriging
 from surrogates.files import atomic_path
-from surrogates.persistence import CorruptSurrogateError
+from surrogates.persistence import CorruptSurrogateError, reading, to_text
 from surrogates.training import TrainingConfig
 
 PROCESS = "gp"
@@ -122,13 +122,7 @@ class Regressor(RegressorMixin, BaseEstimator):
             x = validate_data(self, X, dtype=np.float64, reset=False)
         if x.shape[1:] != self.surrogate_.design_shape:
             raise ValueError(f"Expected samples of shape {self.surrogate_.design_shape}. Got {x.shape[1:]}.")
-        means, spreads = [], []
-        with torch.no_grad():
-            for part in torch.from_numpy(self._scaled(x)).split(_BATCH):
-                prediction = self.surrogate_.predict(part, 0)
-                means.append(prediction.mean["y"].cpu().numpy())
-                spreads.append(prediction.std["y"].cpu().numpy())
-        mean, std = np.concatenate(means), np.concatenate(spreads)
+        mean, std = _answers(self.surrogate_, self._scaled(x))
         dtype = np.complex128 if np.iscomplexobj(mean) else np.float64
         return (mean.astype(dtype), std.astype(np.float64)) if return_std else mean.astype(dtype)
 
@@ -156,13 +150,13 @@ class Regressor(RegressorMixin, BaseEstimator):
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
         with atomic_path(path.with_suffix(".json")) as partial:
-            partial.write_text(json.dumps(header, indent=1, sort_keys=True))
+            partial.write_text(to_text(header, indent=1))
 
     @classmethod
     def load(cls, path: Path) -> Regressor:
         """Read what ``save`` wrote; ``CorruptSurrogateError`` if a file is damaged or something else."""
         path = Path(path)
-        try:
+        with reading(path, "a regressor"):
             header = json.loads(path.with_suffix(".json").read_text())
             if header["format"] != FORMAT or header["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest():
                 raise CorruptSurrogateError(f"Expected {path} and its JSON to be of one save. Got others; fit again.")
@@ -174,8 +168,6 @@ class Regressor(RegressorMixin, BaseEstimator):
             one.chosen_, one.cv_errors_ = header["chosen"], header["cv_errors"]
             one._low, one._reach = np.array(header["low"]), np.array(header["reach"])
             one.architecture_, one.n_features_in_ = _key(one.surrogate_), int(one._low.size)
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise CorruptSurrogateError(f"Expected a regressor written by save in {path}. Got {error!r}.") from error
         return one
 
     def __sklearn_tags__(self) -> Any:
@@ -213,17 +205,20 @@ class Regressor(RegressorMixin, BaseEstimator):
             cuts = list(KFold(folds, shuffle=True, random_state=self.random_state).split(data.designs))
         else:
             cuts = list(GroupKFold(folds).split(data.designs, groups=data.groups))
+        names = [name for name in self.candidates if name != PROCESS or len(data) <= self.max_samples]
+        if not names:
+            raise ValueError(
+                f"Expected a candidate for {len(data)} samples. Got {tuple(self.candidates)} with max_samples "
+                f"{self.max_samples}; raise it or add a family."
+            )
         unit = np.maximum(_flat(data.responses["y"]).std(axis=0), 1e-300)
         errors: dict[str, float] = {}
-        for name in self.candidates:
-            if name == PROCESS and len(data) > self.max_samples:
-                continue
+        for name in names:
             squares = []
             for train, test in cuts:
                 surrogate = self._made(name, data.design_shape, 2)
                 surrogate.fit(Dataset({0: data.take(train)}), seed=self.random_state)
-                with torch.no_grad():
-                    mean = surrogate.predict(torch.from_numpy(data.designs[test]), 0).mean["y"].numpy()
+                mean, _ = _answers(surrogate, data.designs[test])
                 squares.append(((_flat(mean) - _flat(data.responses["y"][test])) / unit) ** 2)
             errors[name] = float(np.sqrt(np.concatenate(squares).mean()))
         return errors
@@ -247,6 +242,17 @@ class Regressor(RegressorMixin, BaseEstimator):
 
 def _key(surrogate: Fitted) -> str:
     return PROCESS if isinstance(surrogate, CoKriging) else surrogate.architecture.key
+
+
+def _answers(surrogate: Fitted, x: Array) -> tuple[Array, Array]:
+    """Means and standard deviations, in batches, on the CPU."""
+    means, spreads = [], []
+    with torch.no_grad():
+        for part in torch.from_numpy(np.array(x)).split(_BATCH):
+            prediction = surrogate.predict(part, 0)
+            means.append(prediction.mean["y"].cpu().numpy())
+            spreads.append(prediction.std["y"].cpu().numpy())
+    return np.concatenate(means), np.concatenate(spreads)
 
 
 def _flat(y: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,66 +20,63 @@ Members = Callable[[Tensor], Tensor]
 _BATCH = 256
 
 
-def level_score(members: Array, true: Array, calibration: Calibration, cosine: float) -> LevelScore:
-    """The score of samples that nothing was fitted to.
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Predictions beside the truth, both standardised.
 
     Args:
-        members: ``M x n x n_outputs`` predictions, standardised.
+        members: ``M x n x n_outputs``.
         true: ``n x n_outputs``.
-        calibration: as it stands.
-        cosine: of the gradients, ``nan`` if none are stored.
+        cosine: mean cosine of the predicted mean's gradients with the stored ones; ``nan`` if none are stored.
     """
-    mean = members.mean(axis=0)
-    coverage, width = interval_figures(calibration, members, true)
-    return LevelScore(
-        n_train=0,
-        n_held_out=len(true),
-        value_error=value_error(mean, true),
-        r2=r_squared(mean, true),
-        gradient_cosine=cosine,
-        coverage_90=coverage,
-        width_90=width,
-        member_scale=calibration.member_scale,
-    )
+
+    members: Array
+    true: Array
+    cosine: float
+
+    def score(self, calibration: Calibration) -> LevelScore:
+        """Of samples that nothing was fitted to, with the calibration as it stands."""
+        mean = self.members.mean(axis=0)
+        coverage, width = interval_figures(calibration, self.members, self.true)
+        return LevelScore(
+            n_train=0,
+            n_held_out=len(self.true),
+            value_error=value_error(mean, self.true),
+            r2=r_squared(mean, self.true),
+            gradient_cosine=self.cosine,
+            coverage_90=coverage,
+            width_90=width,
+            member_scale=calibration.member_scale,
+        )
+
+    def report(
+        self,
+        calibration: Calibration,
+        method: Callable[[Array, Array], Calibration],
+        codec: ResponseCodec,
+        train: LevelData,
+        held_out: LevelData,
+    ) -> LevelScore:
+        """Of the held-out samples calibrated on: coverage and width by ``method`` on groups it was not applied to."""
+        coverage, width = cross_coverage(self.members, self.true, held_out.groups, method)
+        return replace(
+            self.score(calibration),
+            n_train=len(train),
+            coverage_90=coverage,
+            width_90=width,
+            baselines=score_baselines(train, held_out, codec),
+        )
 
 
-def score_samples(predict: Members, codec: ResponseCodec, calibration: Calibration, samples: LevelData) -> LevelScore:
-    """The score of a surrogate that answers by ``predict``."""
-    members, true = members_on(predict, codec, samples)
-    return level_score(members, true, calibration, cosine_on(predict, codec, samples))
-
-
-def calibrate_and_score(
-    predict: Members,
-    codec: ResponseCodec,
-    train_samples: LevelData,
-    held_out: LevelData,
-    method: Callable[[Array, Array], Calibration],
-) -> tuple[Calibration, LevelScore]:
-    """Calibrates on held-out samples and scores there; coverage is counted on groups not calibrated on."""
-    members, true = members_on(predict, codec, held_out)
-    calibration = method(members, true)
-    coverage, width = cross_coverage(members, true, held_out.groups, method)
-    score = replace(
-        level_score(members, true, calibration, cosine_on(predict, codec, held_out)),
-        n_train=len(train_samples),
-        coverage_90=coverage,
-        width_90=width,
-        baselines=score_baselines(train_samples, held_out, codec),
-    )
-    return calibration, score
-
-
-def members_on(predict: Members, codec: ResponseCodec, samples: LevelData) -> tuple[Array, Array]:
-    """Predictions ``M x n x n_outputs`` and true responses ``n x n_outputs``, both standardised, float64."""
+def compare(predict: Members, codec: ResponseCodec, samples: LevelData) -> Comparison:
+    """A surrogate that answers by ``predict``, on these samples."""
     with torch.no_grad():
         parts = [predict(part) for part in torch.from_numpy(samples.designs.copy()).split(_BATCH)]
-    true = codec.encode(samples.tensors("responses")).numpy()
-    return torch.cat(parts, dim=1).cpu().numpy().astype(np.float64), true
+    members = torch.cat(parts, dim=1).cpu().numpy().astype(np.float64)
+    return Comparison(members, codec.encode(samples.tensors("responses")).numpy(), _cosine(predict, codec, samples))
 
 
-def cosine_on(predict: Members, codec: ResponseCodec, samples: LevelData) -> float:
-    """Mean cosine of the predicted mean's gradients with the stored ones; ``nan`` if none are stored."""
+def _cosine(predict: Members, codec: ResponseCodec, samples: LevelData) -> float:
     _, _, cotangents, gradients, rows = flat_arrays(samples, codec)
     if not len(rows):
         return float("nan")

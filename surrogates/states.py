@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import nn
 from surrogates.encoding import ResponseCodec
 
 State = dict[str, NDArray[Any]]
+Value = TypeVar("Value")
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def load_state(network: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
@@ -21,9 +23,34 @@ def load_state(network: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
     network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in state.items()})
 
 
+def frozen(network: Network, state: Mapping[str, NDArray[Any]], device: torch.device) -> Network:
+    """The network with that state on that device, to ask and not to train."""
+    load_state(network, state)
+    return network.to(device).requires_grad_(False).eval()
+
+
 def save_state(network: nn.Module) -> State:
     """The network's weights."""
     return {name: np.array(tensor.detach().cpu().numpy()) for name, tensor in network.state_dict().items()}
+
+
+def under(values: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    """Those whose names start with ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+def pack(states: Mapping[int, Mapping[str, NDArray[Any]]], prefix: str = "") -> State:
+    """One flat mapping of the states of numbered networks: ``<prefix><number>/<name>``."""
+    return {f"{prefix}{number}/{name}": array for number, state in states.items() for name, array in state.items()}
+
+
+def unpack(arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> dict[int, State]:
+    """The inverse of ``pack``, in ascending order; names that do not start with ``prefix`` are passed over."""
+    states: dict[int, State] = {}
+    for name, array in under(arrays, prefix).items():
+        number, _, rest = name.partition("/")
+        states.setdefault(int(number), {})[rest] = array
+    return dict(sorted(states.items()))
 
 
 def state_key(state: Mapping[str, NDArray[Any]]) -> str:

@@ -51,7 +51,7 @@ class Image:
         order = self.permutation(samples.design_shape)
 
         def moved(arrays: Array) -> Array:
-            return arrays.reshape(len(arrays), -1)[:, order].reshape(arrays.shape)
+            return arrays.reshape(len(arrays), len(order))[:, order].reshape(arrays.shape)
 
         return LevelData(
             moved(samples.designs),

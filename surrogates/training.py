@@ -19,7 +19,7 @@ from surrogates.data import Dataset, LevelData
 from surrogates.encoding import ResponseCodec
 from surrogates.networks import SurrogateNetwork
 from surrogates.runtime import pick_device, seeded, torch_threads
-from surrogates.states import State, load_state, save_state
+from surrogates.states import State, load_state, pack, save_state, unpack
 
 ReportEpoch = Callable[[int, float], bool]
 MONITORS = ("gradient", "value", "both")
@@ -70,7 +70,7 @@ class TrainingConfig:
                 raise ValueError(f"Expected {name} of at least 1. Got {getattr(self, name)}.")
         if self.learning_rate <= 0:
             raise ValueError(f"Expected a learning rate above 0. Got {self.learning_rate}.")
-        for name in ("weight_decay", "gradient_weight", "patience"):
+        for name in ("weight_decay", "gradient_weight", "transfer_rate", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"Expected {name} of at least 0. Got {getattr(self, name)}.")
 
@@ -127,8 +127,7 @@ class Trained:
 
     def to_payload(self) -> dict[str, NDArray[Any]]:
         """As a flat dict of numeric arrays."""
-        weights = {f"weights/{level}/{name}": a for level, state in self.states.items() for name, a in state.items()}
-        return weights | {
+        return pack(self.states, "weights/") | {
             "curve": self.curve,
             "cpu_seconds": np.array(self.cpu_seconds),
             "stopped": np.array(self.stopped),
@@ -137,12 +136,8 @@ class Trained:
     @classmethod
     def from_payload(cls, payload: Mapping[str, NDArray[Any]]) -> Trained:
         """The inverse of ``to_payload``."""
-        states: dict[int, State] = {}
-        for key, array in payload.items():
-            if key.startswith("weights/"):
-                _, level, name = key.split("/", 2)
-                states.setdefault(int(level), {})[name] = array
-        return cls(states, payload["curve"], float(payload["cpu_seconds"]), bool(payload["stopped"]))
+        seconds, stopped = float(payload["cpu_seconds"]), bool(payload["stopped"])
+        return cls(unpack(payload, "weights/"), payload["curve"], seconds, stopped)
 
 
 def train(

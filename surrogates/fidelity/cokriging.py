@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +15,17 @@ from surrogates import gaussian
 from surrogates.architecture import Architecture, planar
 from surrogates.calibration import Calibration, conformal
 from surrogates.data import DataError, Dataset
-from surrogates.encoding import ResponseCodec
-from surrogates.evaluation import LevelScore, TrainingReport
+from surrogates.encoding import Array, ResponseCodec
+from surrogates.evaluation import TrainingReport
+from surrogates.levels import HELD_OUT, LevelSurrogate
+from surrogates.members import charged
 from surrogates.memo import Memo, Payload, no_memo
 from surrogates.networks.common import AreaPool
-from surrogates.persistence import DAMAGE, CorruptSurrogateError, FittedLevel, load_fitted, save_fitted
-from surrogates.prediction import Prediction
+from surrogates.persistence import load_fitted, reading
 from surrogates.runtime import torch_threads
-from surrogates.scoring import calibrate_and_score, score_samples
-from surrogates.splitting import split
 
 
-class CoKriging:
+class CoKriging(LevelSurrogate):
     """f_l = r_l f_(l-1) + g_l, each g_l a Gaussian process of the averaged density.
 
     Kennedy & O'Hagan, Biometrika 2000; hyperparameters of all levels by the marginal likelihood of all samples, one
@@ -48,16 +46,15 @@ class CoKriging:
         self,
         resolution: int = 8,
         draws: int = 32,
-        held_out: float = 0.2,
+        held_out: float = HELD_OUT,
         max_samples: int = 2000,
         relevance: bool = False,
     ) -> None:
+        super().__init__(held_out)
         if draws < 2 or draws % 2:
             raise ValueError(f"Expected an even number of draws, 2 at least. Got {draws}.")
         self.architecture = Architecture(resolution=resolution)
-        self.draws, self.held_out, self.max_samples, self.relevance = draws, held_out, max_samples, relevance
-        self.design_shape: tuple[int, ...] = ()
-        self.fitted: dict[int, FittedLevel] = {}
+        self.draws, self.max_samples, self.relevance = draws, max_samples, relevance
         self._state: dict[str, Tensor] = {}
 
     def fit(self, data: Dataset, *, seed: int, memo: Memo = no_memo) -> TrainingReport:
@@ -71,8 +68,7 @@ class CoKriging:
         Raises:
             DataError: too many samples, or levels that answer different quantities.
         """
-        train_data, held_out = split(data, self.held_out, seed)
-        codecs = {level: ResponseCodec.fit(samples.responses) for level, samples in train_data.levels.items()}
+        train_data, held_out, codecs = self._split(data, seed)
         n = sum(len(samples) for samples in train_data.levels.values())
         if n > self.max_samples:
             raise DataError(
@@ -80,7 +76,6 @@ class CoKriging:
             )
         if len({codec.fields for codec in codecs.values()}) > 1:
             raise DataError("Expected the same quantities at every level. Got different ones; use Composite.")
-        self.design_shape = data.design_shape
         inputs = {
             "resolution": self.architecture.resolution,
             "draws": self.draws,
@@ -89,65 +84,18 @@ class CoKriging:
             "train": train_data.key,
             "torch": torch.__version__,
         }
-        payload = dict(memo("surrogate-process", inputs, lambda: self._compute(train_data, codecs, seed)))
-        spent, started = float(payload.pop("cpu_seconds")), time.process_time()
-        self._state, self.fitted, scores = _tensors(payload), {}, {}
-        for level, codec in codecs.items():
-            blank = Calibration(1.0, np.eye(codec.n_outputs), 1.0)
-            kept: tuple[Mapping[str, np.ndarray], ...] = (payload,) if level == data.reference else ()
-            self.fitted[level] = FittedLevel(codec, blank, kept, train_data.levels[level].key)
-        with torch_threads(1):
-            for position, (level, codec) in enumerate(codecs.items()):
-                noise = self._state["log_noise"][position].exp().item() * np.eye(codec.n_outputs)
-                calibration, scores[level] = calibrate_and_score(
-                    partial(self._members, level=level),
-                    codec,
-                    train_data.levels[level],
-                    held_out.levels[level],
-                    partial(conformal, noise=noise),
-                )
-                self.fitted[level] = replace(self.fitted[level], calibration=calibration)
+        payload, spent = charged(memo, "surrogate-process", inputs, lambda: self._compute(train_data, codecs, seed))
+        started = time.process_time()
+        self._state = _tensors(payload)
+        states = {level: (payload,) if level == data.reference else () for level in codecs}
+        scores = self._settle(train_data, held_out, codecs, states)
         return TrainingReport(scores, spent + time.process_time() - started)
-
-    def predict(self, design: Tensor, level: int) -> Prediction:
-        """The response of ``b x *design_shape`` densities, differentiable in them; draws are its members."""
-        if level not in self.fitted:
-            known = ", ".join(map(str, self.fitted)) or "none; call fit first"
-            raise ValueError(f"Expected a level this process was fitted on ({known}). Got {level}.")
-        return Prediction(self._members(design, level), self.fitted[level].codec, self.fitted[level].calibration)
-
-    def score(self, data: Dataset) -> dict[int, LevelScore]:
-        """Figures of merit on samples that ``fit`` did not see."""
-        with torch_threads(1):
-            return {
-                level: score_samples(
-                    partial(self._members, level=level),
-                    self.fitted[level].codec,
-                    self.fitted[level].calibration,
-                    samples,
-                )
-                for level, samples in data.levels.items()
-            }
-
-    def save(self, path: Path) -> None:
-        """Write one safetensors file: the process, scales, calibration, and JSON for the rest."""
-        if not self.fitted:
-            raise ValueError("Expected a fitted process. Got none; call fit first.")
-        header = {
-            "resolution": self.architecture.resolution,
-            "draws": self.draws,
-            "held_out": self.held_out,
-            "max_samples": self.max_samples,
-            "relevance": self.relevance,
-            "design_shape": list(self.design_shape),
-        }
-        save_fitted(path, header, self.fitted)
 
     @classmethod
     def load(cls, path: Path) -> CoKriging:
         """Read what ``save`` wrote; ``CorruptSurrogateError`` if the file is damaged or something else."""
         header, fitted = load_fitted(path)
-        try:
+        with reading(path, "a process"):
             process = cls(
                 int(header["resolution"]),
                 int(header["draws"]),
@@ -155,18 +103,25 @@ class CoKriging:
                 int(header["max_samples"]),
                 bool(header["relevance"]),
             )
-            process.design_shape = tuple(int(n) for n in header["design_shape"])
+            process._restore(header, fitted)
             process._state = _tensors(fitted[max(fitted)].states[0])
-        except (*DAMAGE, IndexError) as error:
-            raise CorruptSurrogateError(f"Expected a process written by save in {path}. Got {error!r}.") from error
-        process.fitted = fitted
         return process
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "resolution": self.architecture.resolution,
+            "draws": self.draws,
+            "max_samples": self.max_samples,
+            "relevance": self.relevance,
+        }
 
     def _compute(self, data: Dataset, codecs: Mapping[int, ResponseCodec], seed: int) -> Payload:
         started = time.process_time()
         with torch_threads(1):
             parts = list(data.levels.items())
-            x = torch.cat([self._inputs(torch.from_numpy(samples.designs.copy())) for _, samples in parts])
+            x = torch.cat(
+                [self._inputs(torch.from_numpy(samples.designs.copy()), data.design_shape) for _, samples in parts]
+            )
             y = torch.cat([codecs[level].encode(samples.tensors("responses")) for level, samples in parts])
             levels = torch.cat([torch.full((len(s),), position) for position, (_, s) in enumerate(parts)])
             hyper = gaussian.most_likely(x, levels, y, gaussian.first_guess(x, len(parts), relevance=self.relevance))
@@ -174,15 +129,17 @@ class CoKriging:
         arrays = {name: value.numpy() for name, value in state.items()}
         return {**arrays, "cpu_seconds": np.array(time.process_time() - started)}
 
-    def _inputs(self, design: Tensor) -> Tensor:
+    def _inputs(self, design: Tensor, design_shape: tuple[int, ...]) -> Tensor:
         """``b x d`` averaged densities, float64."""
-        pool = AreaPool(planar(self.design_shape), self.architecture.pooled_shape(self.design_shape))
-        return pool(design.cpu().double().reshape(-1, *planar(self.design_shape))).flatten(1)
+        pool = AreaPool(planar(design_shape), self.architecture.pooled_shape(design_shape))
+        return pool(design.cpu().double().reshape(-1, *planar(design_shape))).flatten(1)
 
     def _members(self, design: Tensor, level: int) -> Tensor:
-        if tuple(design.shape[1:]) != self.design_shape:
-            raise ValueError(f"Expected designs of shape b x {self.design_shape}. Got {tuple(design.shape)}.")
-        return gaussian.evaluate(self._state, self._inputs(design), list(self.fitted).index(level))
+        return gaussian.evaluate(self._state, self._inputs(design, self.design_shape), list(self.fitted).index(level))
+
+    def _calibration(self, level: int, members: Array, true: Array) -> Calibration:
+        noise = self._state["log_noise"][list(self.fitted).index(level)].exp().item()
+        return conformal(members, true, noise * np.eye(true.shape[1]))
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -11,11 +12,11 @@ from torch import Tensor, nn
 
 from surrogates.architecture import Architecture
 from surrogates.models.code import DesignCode
-from surrogates.models.setting import Setting
+from surrogates.models.setting import OfAllLevels, Setting
 
 
 @dataclass(frozen=True)
-class Composite:
+class Composite(OfAllLevels):
     """y_high = F_linear(y_low) + F_nonlinear(x, y_low), y_low a network of the design.
 
     Meng & Karniadakis, J. Comput. Phys. 401 (2020). More than two levels form a chain.
@@ -29,15 +30,6 @@ class Composite:
     low: Architecture
     correction: Architecture
     width: int = 32
-
-    @property
-    def smooth(self) -> bool:
-        """May be differentiated twice."""
-        return True
-
-    def levels(self, setting: Setting) -> tuple[int, ...]:
-        """All."""
-        return tuple(setting.codecs)
 
     def build(self, setting: Setting) -> nn.Module:
         """Freshly initialised: each level starts as a copy of the one below where both answer the same."""
@@ -53,7 +45,7 @@ class _Chain(nn.Module):
     def __init__(self, model: Composite, setting: Setting) -> None:
         super().__init__()
         sizes = [codec.n_outputs for codec in setting.codecs.values()]
-        self.setting = setting
+        self.setting, self.levels = setting, tuple(setting.codecs)
         self.low = model.low.build(setting.design_shape, sizes[0])
         self.steps = nn.ModuleList(
             _Correction(DesignCode(model.correction, setting), below, above, model.width)
@@ -62,9 +54,19 @@ class _Chain(nn.Module):
 
     def forward(self, design: Tensor, level: int) -> Tensor:
         answer = self.low(design)
-        for step in list(self.steps)[: self.setting.position(level)]:
-            answer = step(design, level, answer)
+        # A correction is of its own level, whichever level is asked: the next one corrects what that level answers.
+        for own, step in list(zip(self.levels[1:], self.steps, strict=True))[: self.setting.position(level)]:
+            answer = step(design, own, answer)
         return answer
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """``ValueError`` for corrections trained to depend on the level asked: here they would answer otherwise."""
+        for step in range(len(self.steps)):
+            for name in (f"steps.{step}.code.scale", f"steps.{step}.code.shift"):
+                others = torch.arange(len(self.levels)) != step + 1
+                if name in state_dict and state_dict[name][others].any():
+                    raise ValueError(f"Expected {name} to know its own level alone. Got others; fit again.")
+        return super().load_state_dict(state_dict, strict, assign)
 
 
 class _Correction(nn.Module):

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from surrogates.architecture import Architecture
 from surrogates.models.code import DesignCode
-from surrogates.models.setting import Setting
+from surrogates.models.setting import OfAllLevels, Setting
 
 
 @dataclass(frozen=True)
-class LevelEmbedding:
+class LevelEmbedding(OfAllLevels):
     """A trunk that all levels share; its features are scaled and shifted by a learned code of the level.
 
     Feature-wise modulation as in FiLM (Perez et al., AAAI 2018). Levels share the head too where they answer the same
@@ -24,15 +24,6 @@ class LevelEmbedding:
     """
 
     architecture: Architecture
-
-    @property
-    def smooth(self) -> bool:
-        """May be differentiated twice."""
-        return True
-
-    def levels(self, setting: Setting) -> tuple[int, ...]:
-        """All."""
-        return tuple(setting.codecs)
 
     def build(self, setting: Setting) -> nn.Module:
         """Freshly initialised: all levels start alike."""

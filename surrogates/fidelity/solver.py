@@ -55,9 +55,18 @@ class _Solved(torch.autograd.Function):
         # A pull-back may be written in torch itself, whose graphs are off in a backward pass.
         with torch.enable_grad():
             for row, design in enumerate(arrays):
-                own = {name: part[row].numpy() for name, part in zip(ctx.names, cotangents, strict=True)}
+                # Autograd hands on conjugates as views, which numpy does not know.
+                own = {
+                    name: part[row].resolve_conj().resolve_neg().numpy()
+                    for name, part in zip(ctx.names, cotangents, strict=True)
+                }
                 if any(np.any(part != 0) for part in own.values()):
-                    gradients[row] = ctx.pullback(design, own)[1]
+                    gradient = np.asarray(ctx.pullback(design, own)[1])
+                    if gradient.shape != design.shape:
+                        raise ValueError(
+                            f"Expected a gradient of the design's shape {design.shape}. Got {gradient.shape}."
+                        )
+                    gradients[row] = gradient
         return torch.from_numpy(gradients).to(designs), None, None, None
 
 
@@ -68,7 +77,8 @@ def solver_from_arrays(identity: str, value: Value, pullback: Pullback) -> Solve
         identity: see :class:`Solver`.
         value: design -> name -> response.
         pullback: (design, cotangents) -> (responses, gradient): cotangents in torch's convention, dL/dRe + i dL/dIm;
-            the gradient is real and shaped like the design. Called for backward passes only.
+            the gradient is real and shaped like the design, ``ValueError`` in the backward pass if it is not. Called
+            for backward passes only.
 
     Values of the last 4,096 designs are kept: training asks for the same ones in every epoch.
     """

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from surrogates.calibration import conformal_quantile
+from surrogates.calibration import conformal_quantile, halves
 from surrogates.encoding import Array
 from surrogates.fields.data import FieldData
 from surrogates.fields.models import FieldModel, FieldNetwork
 from surrogates.fields.prediction import FieldPrediction, FieldScore
 from surrogates.fields.residuals import Residual
 from surrogates.fields.training import FieldTraining, Units, train_field
-from surrogates.memo import Memo, no_memo
-from surrogates.persistence import DAMAGE, CorruptSurrogateError, load_arrays, save_arrays
+from surrogates.levels import HELD_OUT
+from surrogates.members import train_members
+from surrogates.memo import Memo, Payload, no_memo
+from surrogates.persistence import check_model, load_arrays, reading, save_arrays
+from surrogates.prediction import check_designs
 from surrogates.runtime import pick_device, torch_threads
-from surrogates.states import State, load_state
+from surrogates.states import State, frozen, pack, unpack
 
 _BATCH = 64
 _FLOOR = 1e-3
@@ -42,7 +46,7 @@ class FieldEnsemble:
     """
 
     def __init__(
-        self, model: FieldModel, members: int = 2, config: FieldTraining | None = None, held_out: float = 0.2
+        self, model: FieldModel, members: int = 2, config: FieldTraining | None = None, held_out: float = HELD_OUT
     ) -> None:
         if members < 1:
             raise ValueError(f"Expected at least one member. Got {members}.")
@@ -83,48 +87,50 @@ class FieldEnsemble:
         """
         if residual is not None and memo is not no_memo and not residual_identity:
             raise ValueError("Expected a residual_identity to store results under. Got none; name the equation.")
+        if unsolved is not None and (unsolved.design_shape, unsolved.n_conditions) != (
+            data.design_shape,
+            data.n_conditions,
+        ):
+            raise ValueError(
+                f"Expected unsolved designs {data.design_shape} with {data.n_conditions} conditions. "
+                f"Got {unsolved.design_shape} with {unsolved.n_conditions}."
+            )
         train, held = data.split(self.held_out, seed)
-        self._units, self._states, self._networks = Units.fit(train), [], []
-        self._design_shape, self._field_shape = data.design_shape, data.field_shape
-        spent = 0.0
-        for member in range(self.members):
-            inputs = {
+        units = Units.fit(train)
+
+        def inputs(_: int) -> Mapping[str, Any]:
+            return {
                 "model": self.model.to_json(),
                 "config": self.config.to_json(),
                 "residual": residual_identity,
                 "unsolved": "" if unsolved is None else unsolved.key,
-                "member": member,
-                "seed": seed,
                 "train": train.key,
                 "torch": torch.__version__,
             }
-            work = partial(
-                train_field, self.model, self.config, self._units, train, 1000 * seed + member, residual, unsolved
-            )
-            payload = dict(memo("surrogate-field", inputs, work))
-            spent += float(payload.pop("cpu_seconds"))
-            self._states.append(payload)
+
+        def work(_: int, member_seed: int) -> Payload:
+            return train_field(self.model, self.config, units, train, member_seed, residual, unsolved)
+
+        states, spent = train_members(memo, "surrogate-field", self.members, seed, inputs, work)
         started = time.process_time()
+        self._units, self._states, self._networks = units, states, []
+        self._design_shape, self._field_shape = data.design_shape, data.field_shape
         errors, spreads, score = self._compare(held)
         self.quantile = conformal_quantile(errors / spreads)
-        unique = np.unique(held.groups)
-        first = np.isin(held.groups, unique[::2]) if len(unique) > 1 else np.arange(len(held)) < len(held) // 2
         inside, radii = [], []
-        for half in (first, ~first):
-            if half.any() and (~half).any():
-                quantile = conformal_quantile(errors[half] / spreads[half])
-                inside.append((errors[~half] <= quantile * spreads[~half]).ravel())
-                radii.append(quantile * spreads[~half].ravel())
+        for own, counted in halves(held.groups):
+            radius = conformal_quantile(errors[own] / spreads[own]) * spreads[counted]
+            inside.append((errors[counted] <= radius).ravel())
+            radii.append(radius.ravel())
         coverage = float(np.concatenate(inside).mean()) if inside else float("nan")
-        radius = float(np.concatenate(radii).mean()) / self._units.scale if radii else float("nan")
+        radius_90 = float(np.concatenate(radii).mean()) / units.scale if radii else float("nan")
         spent += time.process_time() - started
-        return replace(score, n_train=len(train), coverage_90=coverage, radius_90=radius, cpu_seconds=spent)
+        return replace(score, n_train=len(train), coverage_90=coverage, radius_90=radius_90, cpu_seconds=spent)
 
     def predict(self, design: Tensor, condition: Tensor | None = None) -> FieldPrediction:
         """Fields of ``b x h' x w'`` designs at ``b x c`` conditions, differentiable in both."""
         networks = self._ready()
-        if tuple(design.shape[1:]) != self._design_shape:
-            raise ValueError(f"Expected designs of shape b x {self._design_shape}. Got {tuple(design.shape)}.")
+        check_designs(design, self._design_shape)
         wanted = len(self._units.middle)
         given = torch.zeros(len(design), 0) if condition is None else condition
         if tuple(given.shape) != (len(design), wanted):
@@ -151,7 +157,7 @@ class FieldEnsemble:
             "units": units,
             "shapes": [list(self._design_shape), list(self._field_shape)],
         }
-        save_arrays(path, header, {f"{k}/{name}": a for k, one in enumerate(self._states) for name, a in one.items()})
+        save_arrays(path, header, pack(dict(enumerate(self._states))))
 
     @classmethod
     def load(cls, path: Path, model: FieldModel) -> FieldEnsemble:
@@ -166,30 +172,24 @@ class FieldEnsemble:
             ValueError: it is of another model.
         """
         header, arrays = load_arrays(path)
-        if header.get("model") != model.to_json():
-            raise ValueError(f"Expected the model {path} was saved with, {header.get('model')}. Got {model.to_json()}.")
-        try:
+        check_model(path, header, model.to_json())
+        with reading(path, "fields"):
             config, units = FieldTraining(**header["config"]), header["units"]
             one = cls(model, int(header["members"]), config, float(header["held_out"]))
             one.quantile = float(header["quantile"])
             one._units = Units(float(units["scale"]), tuple(units["middle"]), tuple(units["reach"]))
             one._design_shape, one._field_shape = ((int(h), int(w)) for h, w in header["shapes"])
-            one._states = [{} for _ in range(one.members)]
-            for name, array in arrays.items():
-                member, _, rest = name.partition("/")
-                one._states[int(member)][rest] = array
-        except (*DAMAGE, IndexError) as error:
-            raise CorruptSurrogateError(f"Expected fields written by save in {path}. Got {error!r}.") from error
+            one._states = list(unpack(arrays).values())
         return one
 
     def _ready(self) -> list[FieldNetwork]:
         if not self._states:
             raise ValueError("Expected a fitted ensemble. Got none; call fit first.")
         if not self._networks:
-            for state in self._states:
-                network = self.model.build(self._design_shape, self._field_shape, len(self._units.middle))
-                load_state(network, state)
-                self._networks.append(network.to(pick_device(self.config.device)).requires_grad_(False).eval())
+            shapes, device = (self._design_shape, self._field_shape), pick_device(self.config.device)
+            self._networks = [
+                frozen(self.model.build(*shapes, len(self._units.middle)), state, device) for state in self._states
+            ]
         return self._networks
 
     def _compare(self, data: FieldData) -> tuple[Array, Array, FieldScore]:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from surrogates.architecture import Architecture
 from surrogates.networks import IDENTITY, OPERATIONS
-from surrogates.networks.common import AreaPool
-from surrogates.networks.conditioning import CONDITIONINGS, conditioning
+from surrogates.networks.common import AreaPool, unit_grid
+from surrogates.networks.conditioning import check_conditioning, conditioning
 from surrogates.networks.coordinates import BranchAndTrunk, ModulatedField
 from surrogates.networks.trunk import Step, Widened
 
@@ -36,12 +36,6 @@ class FieldModel(Protocol):
 
     def build(self, design_shape: Shape, field_shape: Shape, n_conditions: int) -> FieldNetwork: ...
     def to_json(self) -> dict[str, Any]: ...
-
-
-def check_conditioning(name: str) -> None:
-    """Raises ``ValueError`` for a name that is none."""
-    if name not in CONDITIONINGS:
-        raise ValueError(f"Expected a conditioning among {', '.join(CONDITIONINGS)}. Got {name!r}.")
 
 
 @dataclass(frozen=True)
@@ -81,8 +75,7 @@ class GridNetwork(FieldNetwork):
         super().__init__()
         architecture = model.architecture
         self.pool = AreaPool(design_shape, field_shape)
-        axes = [torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in field_shape]
-        self.register_buffer("grid", torch.stack(torch.meshgrid(*axes, indexing="ij")), persistent=False)
+        self.register_buffer("grid", unit_grid(field_shape), persistent=False)
         width = architecture.blocks[0].width
         self.lift = nn.Conv2d(3 + n_extra, width, 3, padding=1)
         steps, steers = [], []
@@ -149,9 +142,7 @@ class _CoordinateNetwork(FieldNetwork):
         network = model.architecture.build(design_shape, 1)
         self.pool, self.trunk = network.pool, network.trunk
         self.field_shape = field_shape
-        axes = [torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in field_shape]
-        places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 2)
-        self.register_buffer("coordinates", places, persistent=False)
+        self.register_buffer("coordinates", unit_grid(field_shape).flatten(1).T.contiguous(), persistent=False)
         n_code = network.head.in_features + n_conditions
         # The condition acts on the code, so that a DeepONet's branch is not merely linear in it.
         self.mix = nn.Sequential(nn.Linear(n_code, model.width), nn.SiLU())

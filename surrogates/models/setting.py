@@ -55,3 +55,16 @@ class Model(Protocol):
     def to_json(self) -> dict[str, Any]:
         """All that decides what is built; callables by their identity."""
         ...
+
+
+class OfAllLevels:
+    """Part of a model that answers every level, by a network that may be differentiated twice."""
+
+    @property
+    def smooth(self) -> bool:
+        """May be differentiated twice."""
+        return True
+
+    def levels(self, setting: Setting) -> tuple[int, ...]:
+        """All."""
+        return tuple(setting.codecs)

@@ -45,6 +45,12 @@ class AreaPool(nn.Module):
         return left @ gradient @ right.T
 
 
+def unit_grid(shape: tuple[int, int]) -> Tensor:
+    """``2 x h x w``: the two coordinates of each pixel, in [-1, 1]; 0 along an axis of one pixel."""
+    axes = [torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
 class WithCoordinates(nn.Module):
     """``b x h x w`` densities as ``b x 3 x h x w``: density and the two coordinates, each in [-1, 1]."""
 
@@ -52,8 +58,7 @@ class WithCoordinates(nn.Module):
 
     def __init__(self, shape: tuple[int, int]) -> None:
         super().__init__()
-        axes = [torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in shape]
-        self.register_buffer("grid", torch.stack(torch.meshgrid(*axes, indexing="ij")), persistent=False)
+        self.register_buffer("grid", unit_grid(shape), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         grid = self.grid.to(x.dtype).expand(len(x), *self.grid.shape)

@@ -55,10 +55,13 @@ class ChannelAttention(nn.Module):
         return x
 
 
+def check_conditioning(name: str) -> None:
+    """Raises ``ValueError`` for a name that is none."""
+    if name not in CONDITIONINGS:
+        raise ValueError(f"Expected a conditioning among {', '.join(CONDITIONINGS)}. Got {name!r}.")
+
+
 def conditioning(name: str, n_conditions: int, channels: int, *, grid: bool) -> nn.Module:
     """A module ``(x, condition) -> x`` by name."""
-    if name == "film":
-        return FiLM(n_conditions, channels)
-    if name == "attention":
-        return ChannelAttention(n_conditions, channels, grid=grid)
-    raise ValueError(f"Expected a conditioning among {', '.join(CONDITIONINGS)}. Got {name!r}.")
+    check_conditioning(name)
+    return FiLM(n_conditions, channels) if name == "film" else ChannelAttention(n_conditions, channels, grid=grid)

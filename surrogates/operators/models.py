@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from surrogates.architecture import Architecture
 from surrogates.encoding import Field, ResponseCodec
 from surrogates.models.code import DesignCode
-from surrogates.models.setting import Setting
-from surrogates.networks.conditioning import CONDITIONINGS
+from surrogates.models.setting import OfAllLevels, Setting
+from surrogates.networks.conditioning import check_conditioning
 from surrogates.networks.coordinates import BranchAndTrunk, ModulatedField
 
 Axes = tuple[tuple[str, tuple[tuple[float, ...], ...]], ...]
@@ -23,7 +24,33 @@ Head = Callable[[int, int, int], nn.Module]
 
 
 @dataclass(frozen=True)
-class DeepONet:
+class _OverAxes(OfAllLevels, ABC):
+    """A model whose levels share the network, their level a code."""
+
+    architecture: Architecture
+    axes: Axes = ()
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """In files."""
+
+    @abstractmethod
+    def head(self, n_code: int, n_coordinates: int, n_out: int) -> nn.Module:
+        """A module (``b x n_code``, ``p x n_coordinates``) -> ``b x p x n_out``."""
+
+    def build(self, setting: Setting) -> nn.Module:
+        """Freshly initialised."""
+        return OverCoordinates(self.architecture, self.axes, setting, self.head)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain fields."""
+        architecture = self.architecture.to_json()
+        return {"name": self.name, **asdict(self), "architecture": architecture, "axes": axes_json(self.axes)}
+
+
+@dataclass(frozen=True)
+class DeepONet(_OverAxes):
     """Branch on the design, trunk on the response's coordinates (Lu et al., Nat. Mach. Intell. 2021).
 
     Args:
@@ -34,37 +61,23 @@ class DeepONet:
         bandwidth: of its Fourier features, in half waves along an axis.
     """
 
-    architecture: Architecture
-    axes: Axes = ()
     modes: int = 32
     width: int = 48
     depth: int = 2
     bandwidth: float = 1.0
 
     @property
-    def smooth(self) -> bool:
-        """May be differentiated twice."""
-        return True
+    def name(self) -> str:
+        """In files."""
+        return "deeponet"
 
-    def levels(self, setting: Setting) -> tuple[int, ...]:
-        """All; they share the network, their level is a code."""
-        return tuple(setting.codecs)
-
-    def build(self, setting: Setting) -> nn.Module:
-        """Freshly initialised."""
-
-        def head(n_code: int, n_coordinates: int, n_out: int) -> nn.Module:
-            return BranchAndTrunk(n_code, n_coordinates, n_out, self.modes, self.width, self.depth, self.bandwidth)
-
-        return OverCoordinates(self.architecture, self.axes, setting, head)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain fields."""
-        return _json("deeponet", self)
+    def head(self, n_code: int, n_coordinates: int, n_out: int) -> nn.Module:
+        """Freshly initialised, of one quantity."""
+        return BranchAndTrunk(n_code, n_coordinates, n_out, self.modes, self.width, self.depth, self.bandwidth)
 
 
 @dataclass(frozen=True)
-class NeuralField:
+class NeuralField(_OverAxes):
     """A network of the response's coordinates whose channels the design steers.
 
     Args:
@@ -75,44 +88,28 @@ class NeuralField:
         bandwidth: of its Fourier features, in half waves along an axis.
     """
 
-    architecture: Architecture
-    axes: Axes = ()
     width: int = 48
     depth: int = 2
     conditioning: str = "film"
     bandwidth: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.conditioning not in CONDITIONINGS:
-            raise ValueError(f"Expected a conditioning among {', '.join(CONDITIONINGS)}. Got {self.conditioning!r}.")
+        check_conditioning(self.conditioning)
 
     @property
-    def smooth(self) -> bool:
-        """May be differentiated twice."""
-        return True
+    def name(self) -> str:
+        """In files."""
+        return "neural_field"
 
-    def levels(self, setting: Setting) -> tuple[int, ...]:
-        """All; they share the network, their level is a code."""
-        return tuple(setting.codecs)
-
-    def build(self, setting: Setting) -> nn.Module:
-        """Freshly initialised."""
-
-        def head(n_code: int, n_coordinates: int, n_out: int) -> nn.Module:
-            return ModulatedField(
-                n_code, n_coordinates, n_out, self.width, self.depth, self.conditioning, self.bandwidth
-            )
-
-        return OverCoordinates(self.architecture, self.axes, setting, head)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain fields."""
-        return _json("neural_field", self)
+    def head(self, n_code: int, n_coordinates: int, n_out: int) -> nn.Module:
+        """Freshly initialised, of one quantity."""
+        how, waves = self.conditioning, self.bandwidth
+        return ModulatedField(n_code, n_coordinates, n_out, self.width, self.depth, how, waves)
 
 
-def _json(name: str, model: DeepONet | NeuralField) -> dict[str, Any]:
-    axes = [[quantity, [list(axis) for axis in along]] for quantity, along in model.axes]
-    return {"name": name, **asdict(model), "architecture": model.architecture.to_json(), "axes": axes}
+def axes_json(axes: Axes) -> list[Any]:
+    """Plain lists of plain numbers."""
+    return [[quantity, [[float(place) for place in axis] for axis in along]] for quantity, along in axes]
 
 
 def axes_of(field: Field, axes: Axes) -> tuple[tuple[float, ...], ...]:

@@ -14,8 +14,8 @@ from surrogates.calibration import Calibration
 from surrogates.data import Array
 from surrogates.encoding import Field, ResponseCodec
 from surrogates.models.ensemble import ModelEnsemble
-from surrogates.models.setting import Setting
-from surrogates.operators.models import Axes, DeepONet, NeuralField, OverCoordinates, axes_of, coordinates
+from surrogates.models.setting import OfAllLevels, Setting
+from surrogates.operators.models import Axes, DeepONet, NeuralField, OverCoordinates, axes_json, axes_of, coordinates
 from surrogates.persistence import FittedLevel
 
 
@@ -30,11 +30,13 @@ def resampled(ensemble: ModelEnsemble, axes: Axes) -> ModelEnsemble:
         axes: new ones of some quantities; the others stay.
 
     Raises:
-        ValueError: for another model, an unknown quantity, or coordinates outside the trained range.
+        ValueError: for another model or one not fitted, an unknown quantity, or coordinates outside the trained range.
     """
     model = ensemble.model
     if not isinstance(model, DeepONet | NeuralField):
         raise ValueError(f"Expected an ensemble of DeepONet or NeuralField. Got {type(model).__name__}.")
+    if not ensemble.fitted:
+        raise ValueError("Expected a fitted ensemble. Got none; call fit first.")
     trained = Setting(ensemble.design_shape, {level: one.codec for level, one in ensemble.fitted.items()})
     new = dict(axes)
     codec = trained.codecs[trained.reference]
@@ -51,17 +53,10 @@ def resampled(ensemble: ModelEnsemble, axes: Axes) -> ModelEnsemble:
 
 
 @dataclass(frozen=True)
-class _Resampled:
+class _Resampled(OfAllLevels):
     model: DeepONet | NeuralField
     trained: Setting
     axes: Axes
-
-    @property
-    def smooth(self) -> bool:
-        return self.model.smooth
-
-    def levels(self, setting: Setting) -> tuple[int, ...]:
-        return self.model.levels(setting)
 
     def build(self, setting: Setting) -> nn.Module:
         network = self.model.build(self.trained)
@@ -73,8 +68,7 @@ class _Resampled:
         return network
 
     def to_json(self) -> dict[str, Any]:
-        axes = [[quantity, [list(axis) for axis in along]] for quantity, along in self.axes]
-        return {"name": "resampled", "model": self.model.to_json(), "axes": axes}
+        return {"name": "resampled", "model": self.model.to_json(), "axes": axes_json(self.axes)}
 
 
 def _interpolated(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from surrogates.batches import LevelTensors
 from surrogates.networks import SurrogateNetwork
+from surrogates.states import under
 from surrogates.training import batch_loss
 from surrogates.uncertainty.inference import Posterior
 
@@ -74,6 +75,8 @@ class CyclicalMCMC:
     def __post_init__(self) -> None:
         if self.cycles < 1 or self.draws < max(2, self.cycles):
             raise ValueError(f"Expected a draw a cycle and 2 at least. Got {self.draws} in {self.cycles} cycles.")
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(f"Expected epochs and batch_size of at least 1. Got {self.epochs} and {self.batch_size}.")
         if not 0 <= self.exploration < 1 or not 0 < self.friction <= 1:
             raise ValueError(f"Expected exploration in [0, 1) and friction in (0, 1]. Got {self}.")
 
@@ -83,16 +86,25 @@ class CyclicalMCMC:
         return "mcmc"
 
     def infer(self, network: SurrogateNetwork, data: LevelTensors, seed: int) -> Posterior:
-        """Weights after the noisy part of each cycle, evenly spaced in it."""
+        """Weights from the noisy part of each cycle, evenly spaced in it.
+
+        Raises:
+            ValueError: a cycle has fewer noisy steps than draws.
+        """
         rng = np.random.default_rng(seed)
         n, k = data.outputs.shape
         parameters = list(network.parameters())
         momenta = [torch.zeros_like(p) for p in parameters]
         a_cycle = -(-self.epochs * max(n // self.batch_size, 1) // self.cycles)
         per_cycle = [len(part) for part in np.array_split(np.arange(self.draws), self.cycles)]
-        noise, drawn, noises = 1.0, [], []
+        start = int(np.floor(self.exploration * a_cycle))
+        if a_cycle - 1 - start < per_cycle[0]:
+            raise ValueError(
+                f"Expected a noisy step for each of {per_cycle[0]} draws a cycle. Got {a_cycle - 1 - start} with {n} "
+                f"samples; raise epochs or take fewer draws."
+            )
+        drawn, noises = [], []
         for cycle in range(self.cycles):
-            start = int(np.floor(self.exploration * a_cycle))
             kept = set(np.linspace(start, a_cycle - 1, per_cycle[cycle] + 1).round().astype(int)[1:].tolist())
             noise = self._noise(network, data, rng)
             hot = 2 * noise / (n * k)
@@ -121,7 +133,7 @@ class CyclicalMCMC:
 
     def members(self, network: SurrogateNetwork, posterior: Mapping[str, Tensor], pooled: Tensor) -> Tensor:
         """``M x b x n_outputs``, one pass a draw."""
-        states = {n.removeprefix("weights/"): v for n, v in posterior.items() if n.startswith("weights/")}
+        states = under(posterior, "weights/")
         count = len(next(iter(states.values())))
         inner = _FromPooled(network)
         return torch.stack(

@@ -330,3 +330,11 @@ def test_chains_and_values_only():
     report = ensemble.fit(Dataset({0: level}), seed=0)
     assert np.isnan(report.reference.gradient_cosine)
     assert ensemble.predict(torch.from_numpy(x[:2]), 0).mean["y"].shape == (2,)
+
+
+def test_samples_of_another_shape_are_not_scored(fitted):
+    rng = np.random.default_rng(0)
+    x = rng.random((4, 20, 24))
+    other = LevelData.values_only(x, {"t": x[:, 0, :3] + 0j, "loss": x[:, 0, :1]}, np.arange(4))
+    with pytest.raises(ValueError, match="b x"):
+        fitted[0].score(Dataset({0: other}))

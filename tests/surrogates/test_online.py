@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -82,3 +84,48 @@ def test_misuse():
         trainer.feed(np.zeros((24, 20)), {"z": np.zeros(2)})
     with pytest.raises(ValueError, match="warmup"):
         OnlineTrainer(SMALL, capacity=4)
+
+
+def test_samples_are_copies_of_what_was_fed():
+    trainer = OnlineTrainer(SMALL)
+    samples = level_data(Toy(), runs=2, steps=1, seed=1)
+    arrays = {"design": samples.designs[0].copy(), "gradient": samples.gradients[0].copy()}
+    response = {name: value[0].copy() for name, value in samples.responses.items()}
+    cotangents = {name: value[0].copy() for name, value in samples.cotangents.items()}
+    trainer.feed(arrays["design"], response, arrays["gradient"], cotangents)
+    for array in (*arrays.values(), *response.values(), *cotangents.values()):
+        array *= 0.5
+    kept, given = (part.arrays() for part in (trainer.samples(), samples.take(np.array([0]))))
+    for name in ("designs", "gradients", "responses/t", "responses/loss", "cotangents/t"):
+        np.testing.assert_array_equal(kept[name], given[name])
+
+
+def test_what_does_not_fit_is_refused():
+    trainer = OnlineTrainer(SMALL, warmup=2)
+    with pytest.raises(DataError, match="one sample"):
+        trainer.samples()
+    samples = level_data(Toy(), runs=3, steps=1, seed=1)
+    responses = [{name: value[k] for name, value in samples.responses.items()} for k in range(3)]
+    cotangents = {name: value[0] for name, value in samples.cotangents.items()}
+    with pytest.raises(DataError, match="gradient"):
+        trainer.feed(samples.designs[0], responses[0], samples.gradients[0].T, cotangents)
+    trainer.feed(samples.designs[0], responses[0])
+    with pytest.raises(DataError, match="responses"):
+        trainer.feed(samples.designs[1], {**responses[1], "t": responses[1]["t"][:2]})
+    trainer.feed(samples.designs[1], responses[1])
+    trainer.step()
+    with pytest.raises(ValueError, match="b x"):
+        trainer.predict(torch.from_numpy(samples.designs.copy()).transpose(1, 2))
+
+
+def test_the_architectures_own_weight_of_gradients_counts():
+    samples = level_data(Toy(), runs=4, steps=1, seed=1)
+    losses = []
+    for architecture, weight in ((SMALL, 0.0), (replace(SMALL, gradient_weight=0.0), 1.0)):
+        trainer = OnlineTrainer(architecture, config=TrainingConfig(gradient_weight=weight), warmup=4)
+        for k in range(4):
+            response = {name: value[k] for name, value in samples.responses.items()}
+            cotangents = {name: value[k] for name, value in samples.cotangents.items()}
+            trainer.feed(samples.designs[k], response, samples.gradients[k], cotangents)
+        losses.append([trainer.step() for _ in range(3)])
+    assert losses[0] == losses[1]

@@ -105,3 +105,16 @@ def test_misuse(tmp_path):
         Regressor(cv=3).fit(x, y, groups=np.zeros(30))
     with pytest.raises(ValueError, match="5 samples"):
         Regressor("gp").fit(x[:3], y[:3])
+
+
+def test_without_a_candidate_left_the_reason_is_given():
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    with pytest.raises(ValueError, match="max_samples"):
+        Regressor("auto", candidates=("gp",), max_samples=10).fit(x, x[:, 0])
+
+
+def test_numbers_of_a_parameter_grid_are_saved(tmp_path):
+    x = np.random.default_rng(0).normal(size=(12, 2))
+    model = Regressor("mlp", epochs=np.int64(2), members=np.int64(2), held_out=np.float64(0.3)).fit(x, x[:, 0])
+    model.save(tmp_path / "one.safetensors")
+    np.testing.assert_array_equal(Regressor.load(tmp_path / "one.safetensors").predict(x), model.predict(x))

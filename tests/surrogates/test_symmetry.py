@@ -65,3 +65,12 @@ def test_a_bare_function_keeps_the_response():
     both = augment(sampled(), [lambda x: x[::-1]])
     np.testing.assert_array_equal(both.responses["t"][:6], both.responses["t"][6:])
     np.testing.assert_array_equal(both.designs[6:], both.designs[:6, ::-1])
+
+
+def test_samples_without_gradients_have_images_too():
+    data = sampled()
+    plain = LevelData.values_only(data.designs, data.responses, data.groups)
+    both = augment(plain, [Image(mirrored, swapped)])
+    np.testing.assert_array_equal(both.designs[6:], data.designs[:, :, ::-1])
+    np.testing.assert_array_equal(both.responses["t"][6:], data.responses["t"][:, ::-1])
+    assert len(both.gradients) == 0

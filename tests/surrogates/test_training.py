@@ -201,3 +201,22 @@ def test_baselines_without_gradients():
     scores = score_baselines(train_data, held_out, ResponseCodec.fit(train_data.responses))
     assert set(scores) == {"mean", "mean_gradient", "nearest"}
     assert all(np.isfinite(one.value_error) and np.isnan(one.gradient_cosine) for one in scores.values())
+
+
+def test_a_negative_rate_of_transfer_is_refused():
+    with pytest.raises(ValueError, match="transfer_rate"):
+        TrainingConfig(transfer_rate=-0.1)
+
+
+def test_values_of_another_shape_or_kind_are_refused():
+    codec = ResponseCodec.fit({"y": np.random.default_rng(0).random((5, 3))})
+    with pytest.raises(ValueError, match="Expected 'y'"):
+        codec.encode({"y": torch.rand(2, 1)})
+    with pytest.raises(ValueError, match="real"):
+        codec.encode({"y": torch.rand(2, 3, dtype=torch.complex64)})
+
+
+def test_real_values_of_a_complex_quantity_are_taken():
+    codec = ResponseCodec.fit({"y": np.random.default_rng(0).random((5, 3)) * (1 + 1j)})
+    y = torch.rand(2, 3, dtype=torch.float64)
+    torch.testing.assert_close(codec.encode({"y": y}), codec.encode({"y": y.to(torch.complex128)}))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from surrogates import DataError, Dataset, LevelData, Surrogate, TrainingConfig
+from surrogates import CorruptSurrogateError, DataError, Dataset, LevelData, Surrogate, TrainingConfig
 from surrogates.encoding import ResponseCodec
 from surrogates.families import mlp
 from surrogates.fidelity import (
@@ -18,6 +18,7 @@ from surrogates.fidelity import (
 )
 from surrogates.fields import CoordinateField, FieldData, FieldEnsemble, FieldTraining
 from surrogates.models import ModelEnsemble, Setting
+from surrogates.splitting import split
 from surrogates.uncertainty import BayesianSurrogate
 from tests.surrogates.toy import Toy, level_data, smooth_designs
 
@@ -102,6 +103,14 @@ def test_low_fidelity_helps(name, high_only, tmp_path):
     assert gradient.abs().max() > 0
     with pytest.raises(ValueError, match="the model"):
         ModelEnsemble.load(tmp_path / "model.safetensors", LevelEmbedding(mlp(width=8)))
+
+
+def test_a_file_of_no_model_is_refused(tmp_path):
+    process = CoKriging(draws=2)
+    process.fit(Dataset({1: BOTH.levels[1]}), seed=0)
+    process.save(tmp_path / "process.safetensors")
+    with pytest.raises(CorruptSurrogateError, match="model"):
+        ModelEnsemble.load(tmp_path / "process.safetensors", MODELS["embedding"])
 
 
 def test_cokriging_beats_the_process_of_the_reference_alone(high_only):
@@ -218,3 +227,76 @@ def test_misuse():
         CoKriging(max_samples=20).fit(BOTH, seed=0)
     with pytest.raises(ValueError, match="even"):
         CoKriging(draws=3)
+
+
+def test_a_solver_of_arrays_takes_conjugated_cotangents():
+    design = torch.rand(2, 12, 10, dtype=torch.float64, requires_grad=True)
+    weights = torch.tensor([1 + 2j, 0.5j, 1.0], dtype=torch.complex128)
+    gradients = []
+    for function in (array_solver().responses, coarse_toy):
+        loss = (function(design)["t"].conj() * weights).real.sum() + function(design)["t"].conj().imag.sum()
+        gradients.append(torch.autograd.grad(loss, design)[0])
+    torch.testing.assert_close(*gradients)
+
+
+def test_a_gradient_that_is_not_the_designs_is_refused():
+    def pullback(design, cotangents):
+        return {}, np.ones(10)
+
+    solver = solver_from_arrays("flat", lambda design: {"y": np.array(design.sum())}, pullback)
+    design = torch.rand(1, 12, 10, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(ValueError, match="shape"):
+        solver.responses(design)["y"].sum().backward()
+
+
+def test_a_chain_of_corrections_corrects_what_each_level_answers():
+    codec = ResponseCodec.fit(BOTH.levels[0].responses)
+    network = MODELS["composite"].build(Setting((24, 20), dict.fromkeys(range(3), codec)))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for step in network.steps:
+            for parameter in (step.code.scale, step.code.shift, step.out.weight):
+                parameter.normal_()
+    seen = []
+    network.steps[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2]))
+    design = torch.rand(2, 24, 20)
+    network(design, 2)
+    torch.testing.assert_close(seen[0], network(design, 1))
+
+
+def test_weights_of_corrections_that_depend_on_the_level_asked_are_refused():
+    codec = ResponseCodec.fit(BOTH.levels[0].responses)
+    network = MODELS["composite"].build(Setting((24, 20), dict.fromkeys(range(3), codec)))
+    state = network.state_dict()
+    network.load_state_dict(state)
+    state["steps.0.code.scale"][2] = 1.0
+    with pytest.raises(ValueError, match="fit again"):
+        network.load_state_dict(state)
+
+
+def test_levels_that_were_not_fitted_are_named():
+    process = CoKriging()
+    process.fit(Dataset({1: BOTH.levels[1]}), seed=0)
+    with pytest.raises(ValueError, match="fitted on"):
+        process.score(BOTH)
+    with pytest.raises(ValueError, match="call fit first"):
+        ModelEnsemble(MODELS["embedding"]).score(BOTH)
+
+
+def test_the_key_of_a_process_is_that_of_all_its_samples():
+    keys = []
+    for seed in (2, 5):
+        held = level(Toy(), 10, 2)
+        _, held_out = split(Dataset({1: held}), 0.2, 0)
+        rows = np.isin(held.groups, held_out.levels[1].groups)
+        other = {n: np.where(rows.reshape(-1, *[1] * (v.ndim - 1)), v * seed, v) for n, v in held.responses.items()}
+        process = CoKriging()
+        process.fit(Dataset({1: replace(held, responses=other)}), seed=0)
+        keys.append(process.fitted[1].data_key)
+    assert keys[0] != keys[1]
+
+
+def test_a_solver_that_answers_in_another_shape_is_refused():
+    one = Solver("short", lambda designs: {"t": Toy()(designs)["t"][:, :1], "loss": Toy()(designs)["loss"]})
+    with pytest.raises(ValueError, match="Expected 't'"):
+        ModelEnsemble(Discrepancy(NET, one), 2, replace(CONFIG, epochs=1)).fit(BOTH, seed=0)

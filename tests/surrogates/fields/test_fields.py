@@ -105,3 +105,31 @@ def test_misuse():
         FieldEnsemble(MODELS["deeponet"], 1, FieldTraining(epochs=1, residual_weight=1.0)).fit(TRAIN, seed=0)
     with pytest.raises(ValueError, match="smallest_noise"):
         Refiner(GridField(GRID), smallest_noise=2.0)
+
+
+def test_a_fit_that_fails_leaves_the_one_before():
+    ensemble = FieldEnsemble(MODELS["deeponet"], 2, FieldTraining(epochs=1))
+    few = solved(12, 3)
+    ensemble.fit(few, seed=0)
+    designs, conditions, _ = few.tensors()
+    before = ensemble.predict(designs, conditions)
+    calls = []
+
+    def memo(kind, inputs, compute):
+        calls.append(kind)
+        if len(calls) == 2:
+            raise FloatingPointError("diverged")
+        return compute()
+
+    with pytest.raises(FloatingPointError):
+        ensemble.fit(FieldData(few.designs, 3 * few.fields, few.groups, few.conditions), seed=1, memo=memo)
+    after = ensemble.predict(designs, conditions)
+    assert torch.equal(after.members, before.members)
+
+
+def test_unsolved_designs_of_another_shape_are_refused():
+    few = solved(12, 3)
+    ensemble = FieldEnsemble(MODELS["deeponet"], 1, FieldTraining(epochs=1, residual_weight=0.1))
+    other = FieldData(few.designs[:, :6], few.fields, few.groups, few.conditions)
+    with pytest.raises(ValueError, match="unsolved"):
+        ensemble.fit(few, seed=0, residual=equation(), unsolved=other)

@@ -135,3 +135,8 @@ def test_misuse():
         NeuralField(NET, conditioning="wishes")
     with pytest.raises(ValueError, match="axes of quantities"):
         ModelEnsemble(DeepONet(NET, (("u", ((0.0,),)),)), 2).fit(Dataset({0: data(10, 1)}), seed=0)
+
+
+def test_an_ensemble_that_was_not_fitted_is_not_resampled():
+    with pytest.raises(ValueError, match="call fit first"):
+        resampled(ModelEnsemble(MODELS["deeponet"]), AXES)

@@ -201,3 +201,11 @@ def test_conformal_interval_covers_whatever_the_spread_and_scales_with_it():
 def test_misuse(make):
     with pytest.raises(ValueError, match="Expected"):
         make()
+
+
+def test_a_cycle_without_room_for_its_draws_is_refused():
+    surrogate = BayesianSurrogate(SMALL, CyclicalMCMC(draws=2, cycles=1, epochs=1), TrainingConfig(epochs=1))
+    with pytest.raises(ValueError, match="raise epochs"):
+        surrogate.fit(dataset(runs=4, steps=2), seed=0)
+    with pytest.raises(ValueError, match="batch_size"):
+        CyclicalMCMC(batch_size=0)
