@@ -33,6 +33,7 @@ from surrogates.nas.fidelity import from_table
 from surrogates.nas.lab import Found, Method, search_with
 from surrogates.nas.methods import (
     AsynchronousHalving,
+    Bananas,
     CoDeepNeat,
     Evolution,
     FixedNets,
@@ -81,6 +82,7 @@ def methods(space: ArchitectureSpace) -> list[Method]:
         GaussianProcess("wl"),
         GaussianProcess("edit"),
         GaussianProcess("paths"),
+        Bananas(),
         FreezeThaw(),
     ]
 

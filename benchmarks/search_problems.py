@@ -20,7 +20,7 @@ from surrogates.nas.space import ArchitectureSpace
 
 BEND_RUNGS = (Rung(1), Rung(3), Rung(9))
 KIRIGAMI_RUNGS = (Rung(2), Rung(6), Rung(18))
-PATHS, STEPS, HELD_OUT_PATHS = 150, 10, 30
+PATHS, STEPS, HELD_OUT_PATHS, TEST_PATHS = 150, 10, 30, 40
 FILTER_PIXELS = 2.5
 LABELS, HELD_OUT_LABELS = 1_000, 500
 
@@ -32,33 +32,55 @@ class SearchProblem:
     Args:
         name: of its table.
         space: of the networks.
-        task: the data, made or read from a folder, and how networks are trained on them.
+        task: the data, made or read from a folder, and how networks are trained on them; by the number of the draw,
+            0 being that of the table.
+        test: samples that no draw trains on or searches by.
         about: in a sentence.
     """
 
     name: str
     space: ArchitectureSpace
-    task: Callable[[Path], Task]
+    task: Callable[[Path, int], Task]
+    test: Callable[[Path], LevelData]
     about: str
 
 
-def bend_task(folder: Path) -> Task:
+def bend_task(folder: Path, draw: int = 0) -> Task:
     """S-parameters of a waveguide bend along ascents of its transmission, with adjoint gradients.
 
     Whole ascents are held out, of which the later half judges.
     """
-    file = folder / "bend_data.npz"
+    name, source = ("bend_data", np.random.default_rng(0)) if draw == 0 else (f"bend_data-{draw}", _further(draw))
+    data = _bends(folder / f"{name}.npz", PATHS, source)
+    held = data.groups >= PATHS - HELD_OUT_PATHS
+    train, check = data.take(np.flatnonzero(~held)), data.take(np.flatnonzero(held & _late(data)))
+    return Task(Dataset({0: train}), check, TrainingConfig(batch_size=32), BEND_RUNGS)
+
+
+def bend_test(folder: Path) -> LevelData:
+    """The later half of ascents of their own."""
+    data = _bends(folder / "bend_test.npz", TEST_PATHS, np.random.default_rng([1, 0]))
+    return data.take(np.flatnonzero(_late(data)))
+
+
+def _bends(file: Path, paths: int, rng: np.random.Generator) -> LevelData:
+    """Read from the file, or made and written there."""
     try:
-        data = Dataset.load(file).levels[0]
+        return Dataset.load(file).levels[0]
     except (FileNotFoundError, DataError):
         device = waveguide_bend(1.55, design_um=1.0, pixel_um=0.05, cells_um=0.05, threads=1)
-        data = ascents(device, 0, PATHS, np.random.default_rng(0))
-        folder.mkdir(parents=True, exist_ok=True)
+        data = ascents(device, 0, paths, rng)
+        file.parent.mkdir(parents=True, exist_ok=True)
         Dataset({0: data}).save(file)
-    held = data.groups >= PATHS - HELD_OUT_PATHS
-    late = np.arange(len(data)) % STEPS >= STEPS // 2
-    train, check = data.take(np.flatnonzero(~held)), data.take(np.flatnonzero(held & late))
-    return Task(Dataset({0: train}), check, TrainingConfig(batch_size=32), BEND_RUNGS)
+        return data
+
+
+def _late(data: LevelData) -> NDArray[np.bool_]:
+    return np.arange(len(data)) % STEPS >= STEPS // 2
+
+
+def _further(draw: int) -> np.random.Generator:
+    return np.random.default_rng([0, draw])
 
 
 def ascents(device: PortDevice, level: int, paths: int, rng: np.random.Generator) -> LevelData:
@@ -112,23 +134,34 @@ def ascent_step(gradient: NDArray[np.float64], density: NDArray[np.float64], ste
     return 0.6 * uphill / max(np.abs(uphill).max(), 1e-30)
 
 
-def kirigami_task(folder: Path) -> Task:
+def kirigami_task(folder: Path, draw: int = 0) -> Task:
     """Logarithms of failure strain and strength of MoS2 sheets, from 1,000 labels; whole mirror orbits are held out."""
     mos2 = Mos2()
+    free, check, _ = _kirigami_rows(mos2)
+    train = free[:LABELS] if draw == 0 else _further(draw).permutation(free)[:LABELS]
+    task = Dataset({0: _sheets(mos2, train)})
+    return Task(task, _sheets(mos2, check), TrainingConfig(batch_size=32), KIRIGAMI_RUNGS)
+
+
+def kirigami_test(folder: Path) -> LevelData:
+    """The sheets held out that do not judge a search."""
+    mos2 = Mos2()
+    return _sheets(mos2, _kirigami_rows(mos2)[2])
+
+
+def _kirigami_rows(mos2: Mos2) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on, to search by and to test on, each in an order of its own."""
     rng = np.random.default_rng(0)
     orbits = rng.permutation(mos2.orbit.max() + 1)
     held = np.isin(mos2.orbit, orbits[: len(orbits) // 5])
-    train = np.sort(rng.permutation(np.flatnonzero(~held))[:LABELS])
-    check = np.sort(rng.permutation(np.flatnonzero(held))[:HELD_OUT_LABELS])
-    parts = [
-        LevelData.values_only(
-            mos2.table.designs[rows],
-            {f"log_{name}": np.log(mos2.table.responses[name][rows]) for name in (STRAIN, STRESS)},
-            mos2.orbit[rows],
-        )
-        for rows in (train, check)
-    ]
-    return Task(Dataset({0: parts[0]}), parts[1], TrainingConfig(batch_size=32), KIRIGAMI_RUNGS)
+    free, kept = rng.permutation(np.flatnonzero(~held)), rng.permutation(np.flatnonzero(held))
+    return free, kept[:HELD_OUT_LABELS], kept[HELD_OUT_LABELS:]
+
+
+def _sheets(mos2: Mos2, rows: NDArray[np.int64]) -> LevelData:
+    rows = np.sort(rows)
+    responses = {f"log_{name}": np.log(mos2.table.responses[name][rows]) for name in (STRAIN, STRESS)}
+    return LevelData.values_only(mos2.table.designs[rows], responses, mos2.orbit[rows])
 
 
 PROBLEMS = {
@@ -138,10 +171,15 @@ PROBLEMS = {
             "bend",
             ArchitectureSpace(widths=(12,), resolutions=(10,)),
             bend_task,
+            bend_test,
             "complex S-parameters of a waveguide bend",
         ),
         SearchProblem(
-            "kirigami", ArchitectureSpace(widths=(12,), resolutions=(40,)), kirigami_task, "MoS2 kirigami, 1,000 labels"
+            "kirigami",
+            ArchitectureSpace(widths=(12,), resolutions=(40,)),
+            kirigami_task,
+            kirigami_test,
+            "MoS2 kirigami, 1,000 labels",
         ),
     )
 }

@@ -85,7 +85,7 @@ def make(problem: SearchProblem, folder: Path, limit: float, piloted: int) -> di
     """One problem's table, as far as it comes."""
     lab = WatchedLab(
         problem.space,
-        problem.task(folder),
+        problem.task(folder, 0),
         cache=TrialCache(folder / problem.name),
         limit_cpu_seconds=limit,
         total=piloted or SEEDS * len(problem.space.everything()),

@@ -1,0 +1,375 @@
+"""Searched networks against fixed ones on MoS2 kirigami, with few labels and equal compute.
+
+    python -m benchmarks.kirigami_networks [--quick] [--labels N ...] [--subsets N] [--seeds N] [--methods NAME ...]
+
+Networks learn the logarithms of failure strain and strength from the sheets of a subset of labels, each sheet with its
+mirror image, and answer with the mean over both images. R2 is of the strain itself, of its logarithm and of the
+strength, on the orbits that `kirigami_regression` holds out, too. Searches see a fifth of the subset's orbits for
+validation, and have the same CPU seconds each; what they choose is trained anew on the whole subset, two networks, for
+the same epochs.
+
+- DARTS continuous: the supernet, all operations mixed, on four fifths of the labels;
+- DARTS pruned: its chosen operations alone, with the supernet's weights; DARTS discrete: trained anew;
+- random search and successive halving on the same space;
+- resnet, unet, fno, mlp: the fixed families, the learning rate tuned for as long as others search;
+- process: a Gaussian process of rows and pairs of rows; features: a process and row networks with linear-elastic
+  features and load paths, as in `kirigami_regression`: both without a search;
+- ours: of halving with half the CPU seconds, process and features, that of the least error on the validation orbits,
+  for which process and features are fitted on four fifths as well; all of that counts.
+
+Intervals are 90 % bootstrap intervals over subsets and seeds. $INVDESIGN_DATA is needed. The last line is one JSON
+object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.kirigami_regression import Data, ours, process, r2
+from benchmarks.mos2_problem import Mos2
+from benchmarks.paired import against, rounded
+from surrogates import Architecture, Dataset, LevelData, TrainingConfig
+from surrogates.families import FAMILIES
+from surrogates.nas.lab import Found, Method, Rung, search_with
+from surrogates.nas.learner import Learner
+from surrogates.nas.live import LiveLab, Task
+from surrogates.nas.methods import Darts, FixedNets, RandomSearch, SuccessiveHalving
+from surrogates.nas.methods.darts import darts
+from surrogates.nas.space import ArchitectureSpace
+from surrogates.networks import SurrogateNetwork
+from surrogates.runtime import torch_threads
+from surrogates.states import load_state
+from surrogates.symmetry import augment
+
+Real = NDArray[np.float64]
+Rows = NDArray[np.int64]
+VALIDATION = 0.2
+RATES = (4e-3, 2e-3, 8e-3, 1e-3)
+FIXED = ("resnet", "unet", "fno", "mlp")
+RANDOM, HALVING, HALF = "random search", "halving", "half of halving"
+SEARCHED = {RANDOM: RandomSearch(), HALVING: SuccessiveHalving(), HALF: SuccessiveHalving()}
+CONTINUOUS, PRUNED, DISCRETE = "DARTS continuous", "DARTS pruned", "DARTS discrete"
+PROCESS, FEATURES, OURS = "process", "features", "ours"
+NAMES = (CONTINUOUS, PRUNED, DISCRETE, RANDOM, HALVING, *FIXED, PROCESS, FEATURES, OURS)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done.
+
+    Args:
+        labels: of the subsets.
+        search_cpu_seconds: of a search, at each number of labels.
+        epochs: of a trial at the last rung, at each number of labels; the final training's are ``longer`` times as
+            many.
+        subsets, seeds: of labels, and of networks on each.
+    """
+
+    labels: tuple[int, ...] = (300, 1_000, 3_000)
+    search_cpu_seconds: dict[int, float] = field(default_factory=lambda: {300: 40.0, 1_000: 60.0, 3_000: 120.0})
+    epochs: dict[int, int] = field(default_factory=lambda: {300: 36, 1_000: 18, 3_000: 9})
+    longer: int = 2
+    members: int = 2
+    subsets: int = 3
+    seeds: int = 2
+
+
+QUICK = Size((300,), {300: 4.0}, {300: 4}, 1, 1, 1, 1)
+
+
+def space() -> ArchitectureSpace:
+    """Of all searches."""
+    return ArchitectureSpace(widths=(12,), resolutions=(40,))
+
+
+def family(name: str) -> Architecture:
+    """A fixed net's first guess, at the sheets' resolution."""
+    one = FAMILIES[name]
+    return one.make(**{**one.baseline, "resolution": 40})
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some labels, the fifth of them that validates, and the held-out sheets.
+
+    Args:
+        data: the table.
+        count: labels.
+        number: of the subset.
+    """
+
+    data: Data
+    count: int
+    number: int
+
+    @cached_property
+    def rows(self) -> Rows:
+        """By orbit: mirror images stay together as far as the count allows."""
+        pool, _ = self.data.split()
+        orbits = np.random.default_rng(100 + self.number).permutation(np.unique(self.data.table.orbit[pool]))
+        rank = np.empty(self.data.table.orbit.max() + 1, dtype=np.int64)
+        rank[orbits] = np.arange(len(orbits))
+        return pool[np.argsort(rank[self.data.table.orbit[pool]], kind="stable")][: self.count]
+
+    @cached_property
+    def test(self) -> Rows:
+        """Held out once for all."""
+        return self.data.split()[1]
+
+    @cached_property
+    def parts(self) -> tuple[Rows, Rows]:
+        """To train on and to validate on; whole orbits."""
+        own = np.unique(self.data.table.orbit[self.rows])
+        chosen = np.random.default_rng(self.number).permutation(own)[: round(VALIDATION * len(own))]
+        held = np.isin(self.data.table.orbit[self.rows], chosen)
+        return self.rows[~held], self.rows[held]
+
+    def samples(self, rows: Rows) -> LevelData:
+        """Sheets with the logarithms of their labels, and their mirror images."""
+        labels = np.log(self.data.labels[rows])
+        responses = {"strain": labels[:, 0], "strength": labels[:, 1]}
+        plain = LevelData.values_only(self.data.sheets[rows], responses, self.data.table.orbit[rows])
+        return augment(plain, [lambda design: design[::-1]])
+
+    def lab(self, epochs: int, budget: float) -> LiveLab:
+        """Trains on four fifths, judges on the rest."""
+        rungs = tuple(Rung(e) for e in sorted({max(epochs // 9, 1), max(epochs // 3, 1), epochs}))
+        train, check = (self.samples(rows) for rows in self.parts)
+        task = Task(Dataset({0: train}), check, TrainingConfig(batch_size=32), rungs)
+        return LiveLab(space(), task, budget)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a method says of the held-out sheets.
+
+    Args:
+        values: logarithms of strain and strength, ``n x 2``.
+        cpu_seconds: all that it cost.
+        validation: mean squared error of both, in units of the labels' spread, on the validation orbits; NaN if it was
+            not asked.
+    """
+
+    values: Real
+    cpu_seconds: float
+    validation: float = float("nan")
+
+
+@dataclass(eq=False)
+class Cell:
+    """One subset and one seed; nothing is done twice.
+
+    Args:
+        subset, seed, size: which, and how much.
+    """
+
+    subset: Subset
+    seed: int
+    size: Size
+    _done: dict[str, Answer] = field(default_factory=dict)
+
+    def answer(self, name: str) -> Answer:
+        """Of a method."""
+        if name not in self._done:
+            if name in (CONTINUOUS, PRUNED, DISCRETE):
+                self._done |= self._darts()
+            elif name == OURS:
+                self._done[name] = self._picked()
+            elif name in (PROCESS, FEATURES):
+                self._done[name] = self._plain(name)
+            else:
+                self._done[name] = self._searched(name)
+        return self._done[name]
+
+    @property
+    def epochs(self) -> int:
+        """Of a trial."""
+        return self.size.epochs[self.subset.count]
+
+    @property
+    def budget(self) -> float:
+        """CPU seconds of a search."""
+        return self.size.search_cpu_seconds[self.subset.count]
+
+    def _searched(self, name: str) -> Answer:
+        method: Method = SEARCHED.get(name) or FixedNets((family(name),), RATES)
+        lab = self.subset.lab(self.epochs, self.budget * (0.5 if name == HALF else 1.0))
+        found = search_with(method, lab, self.seed)
+        return self._trained(found.best, lab, found)
+
+    def _trained(self, architecture: Architecture, lab: LiveLab, found: Found) -> Answer:
+        """Networks of one architecture on all labels of the subset."""
+        began = time.process_time()
+        rate = found.learning_rate or lab.task.config.learning_rate
+        values = final(architecture, rate, self.subset, self.size, self.epochs, self.seed)
+        spent = found.spent + time.process_time() - began
+        return Answer(values, spent, self._validated(architecture, lab.at_rate(rate)))
+
+    def _validated(self, architecture: Architecture, lab: LiveLab) -> float:
+        """Error of the network that the search had trained."""
+        network = architecture.build(lab.task.train.design_shape, lab.task.codec.n_outputs)
+        load_state(network, lab.weights(architecture))
+        rows = self.subset.parts[1]
+        codec = lab.task.codec
+        return self._error(asked(network, self.subset.data.sheets[rows], codec.mean, codec.scale), rows)
+
+    def _error(self, values: Real, rows: Rows) -> float:
+        """Mean squared error in units of the labels' spread."""
+        logs = np.log(self.subset.data.labels[rows])
+        return float((((values - logs) / logs.std(0)) ** 2).mean())
+
+    def _darts(self) -> dict[str, Answer]:
+        lab = self.subset.lab(self.epochs, self.budget)
+        result = darts(Darts(epochs=4 * self.epochs), lab, np.random.default_rng(self.seed))
+        began = time.process_time()
+        rate = lab.task.config.learning_rate
+        values = final(result.architecture, rate, self.subset, self.size, self.epochs, self.seed)
+        last = time.process_time() - began
+        sheets = self.subset.data.sheets[self.subset.test]
+        mixed, pruned = (
+            asked(network, sheets, lab.task.codec.mean, lab.task.codec.scale)
+            for network in (result.supernet, result.pruned)
+        )
+        return {
+            CONTINUOUS: Answer(mixed, result.cpu_seconds),
+            PRUNED: Answer(pruned, result.cpu_seconds),
+            DISCRETE: Answer(values, lab.spent + last),
+        }
+
+    def _plain(self, name: str) -> Answer:
+        """On all labels."""
+        began = time.process_time()
+        values = self._fit(name, self.subset.rows, self.subset.test)
+        return Answer(values, time.process_time() - began)
+
+    def _fit(self, name: str, rows: Rows, test: Rows) -> Real:
+        data = self.subset.data
+        logs = np.log(data.labels[rows])
+        centre, spread = logs.mean(0), logs.std(0)
+        method: Callable[..., Real] = process if name == PROCESS else ours
+        return np.asarray(method(data, rows, (logs - centre) / spread, test, self.seed) * spread + centre)
+
+    def _picked(self) -> Answer:
+        names = (HALF, PROCESS, FEATURES)
+        total, errors = 0.0, {}
+        train, check = self.subset.parts
+        for name in names:
+            one = self.answer(name)
+            total += one.cpu_seconds
+            errors[name] = one.validation
+            if np.isnan(one.validation):
+                began = time.process_time()
+                errors[name] = self._error(self._fit(name, train, check), check)
+                total += time.process_time() - began
+        best = min(errors, key=errors.__getitem__)
+        return Answer(self.answer(best).values, total, errors[best])
+
+
+def final(architecture: Architecture, rate: float, subset: Subset, size: Size, epochs: int, seed: int) -> Real:
+    """Mean of the answers of some networks trained on the whole subset, ``n x 2``."""
+    config = TrainingConfig(batch_size=32, learning_rate=rate)
+    samples = subset.samples(subset.rows)
+    task = Task(Dataset({0: samples}), samples, config, (Rung(size.longer * epochs),))
+    answers = []
+    for member in range(size.members):
+        learner = Learner(architecture, config, samples, task.codec, size.longer * epochs, 100 * seed + member)
+        few = learner.prepared(samples.take(np.arange(2)))
+        for _ in range(size.longer * epochs):
+            learner.advance(few, "value")
+        learner.network.load_state_dict(learner.average)
+        sheets = subset.data.sheets[subset.test]
+        answers.append(asked(learner.network, sheets, task.codec.mean, task.codec.scale))
+    return np.asarray(np.mean(answers, axis=0))
+
+
+def asked(network: SurrogateNetwork, sheets: Real, mean: Real, scale: Real) -> Real:
+    """Mean of the answers for the sheets and their images, ``n x 2``."""
+    network.eval()
+    total = np.zeros((len(sheets), 2))
+    with torch.no_grad():
+        for images in (sheets, sheets[:, ::-1]):
+            parts = torch.from_numpy(np.ascontiguousarray(images)).float().split(1024)
+            total += torch.cat([network(part) for part in parts]).double().numpy()
+    return np.asarray(total / 2 * scale + mean)
+
+
+def benchmark(data: Data, size: Size, names: Sequence[str]) -> dict[str, Any]:
+    """Measures and prints."""
+    result: dict[str, Any] = {"r2_strain": {}, "r2_log_strain": {}, "r2_stress": {}, "cpu_seconds": {}, "against": {}}
+    for count in size.labels:
+        found: dict[str, list[list[float]]] = {name: [] for name in names}
+        spent: dict[str, list[float]] = {name: [] for name in names}
+        for number in range(size.subsets):
+            subset = Subset(data, count, number)
+            for seed in range(size.seeds):
+                cell = Cell(subset, seed, size)
+                true = data.labels[subset.test]
+                for name in names:
+                    one = cell.answer(name)
+                    strain, stress = r2(true, np.exp(one.values))
+                    found[name].append([strain, r2(np.log(true), one.values)[0], stress])
+                    spent[name].append(one.cpu_seconds)
+                    print(
+                        f"{count:6d} labels, subset {number}, seed {seed}: {name:18s} strain {strain:6.3f}  "
+                        f"stress {stress:6.3f}  {one.cpu_seconds:6.1f} CPU s",
+                        flush=True,
+                    )
+        print(f"\n{count} labels   {'R2 strain':>18}{'log strain':>14}{'stress':>14}{'CPU s':>9}")
+        for name in names:
+            middle = np.mean(found[name], axis=0)
+            cost = float(np.mean(spent[name]))
+            print(f"  {name:20s}{middle[0]:12.3f}{middle[1]:14.3f}{middle[2]:14.3f}{cost:9.1f}")
+            for key, value in zip(list(result)[:3], middle, strict=True):
+                result[key].setdefault(name, {})[str(count)] = rounded(float(value))
+            result["cpu_seconds"].setdefault(name, {})[str(count)] = round(cost, 1)
+        strains = {name: [one[0] for one in found[name]] for name in names}
+        for baseline in (RANDOM, best_fixed(strains)):
+            if baseline in strains:
+                told = against(strains, baseline, "R2 strain")
+                result["against"].setdefault(str(count), {})[baseline] = told
+    return {"benchmark": "kirigami_networks", "subsets": size.subsets, "seeds": size.seeds, **result}
+
+
+def best_fixed(strains: dict[str, list[float]]) -> str:
+    """The fixed family of the highest mean, or an empty name."""
+    known = {name: float(np.mean(strains[name])) for name in FIXED if name in strains}
+    return max(known, key=known.__getitem__, default="")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="300 labels, one subset and seed, short trainings")
+    parser.add_argument("--labels", type=int, nargs="+", choices=Size().labels)
+    parser.add_argument("--subsets", type=int)
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--methods", nargs="+", choices=NAMES, default=list(NAMES))
+    options = parser.parse_args(arguments)
+    if not os.environ.get("INVDESIGN_DATA"):
+        parser.error("set INVDESIGN_DATA to the folder of kirigami_mos2_md.csv")
+    size = QUICK if options.quick else Size()
+    if not set(options.labels or ()) <= set(size.search_cpu_seconds):
+        parser.error(f"expected labels among {sorted(size.search_cpu_seconds)}")
+    size = Size(
+        tuple(options.labels or size.labels), size.search_cpu_seconds, size.epochs, size.longer, size.members,
+        options.subsets or size.subsets, options.seeds or size.seeds,
+    )  # fmt: skip
+    began = time.process_time()
+    with torch_threads(1):
+        report = benchmark(Data(Mos2()), size, options.methods)
+    print(json.dumps({**report, "total_cpu_seconds": round(time.process_time() - began, 1)}))
+
+
+if __name__ == "__main__":
+    main()
