@@ -1,6 +1,7 @@
 """Searched networks against fixed ones on MoS2 kirigami, with few labels and equal compute.
 
     python -m benchmarks.kirigami_networks [--quick] [--labels N ...] [--subsets N] [--seeds N] [--methods NAME ...]
+        [--folder F]
 
 Networks learn the logarithms of failure strain and strength from the sheets of a subset of labels, each sheet with its
 mirror image, and answer with the mean over both images. R2 is of the strain itself, of its logarithm and of the
@@ -17,19 +18,21 @@ the same epochs.
 - ours: of halving with half the CPU seconds, process and features, that of the least error on the validation orbits,
   for which process and features are fitted on four fifths as well; all of that counts.
 
-Intervals are 90 % bootstrap intervals over subsets and seeds. $INVDESIGN_DATA is needed. The last line is one JSON
-object.
+Intervals are 90 % bootstrap intervals over subsets and seeds. Answers are kept in the folder, if one is given, and the
+same command goes on. $INVDESIGN_DATA is needed. The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,7 @@ from benchmarks.mos2_problem import Mos2
 from benchmarks.paired import against, rounded
 from surrogates import Architecture, Dataset, LevelData, TrainingConfig
 from surrogates.families import FAMILIES
+from surrogates.files import atomic_path
 from surrogates.nas.lab import Found, Method, Rung, search_with
 from surrogates.nas.learner import Learner
 from surrogates.nas.live import LiveLab, Task
@@ -73,19 +77,21 @@ class Size:
         search_cpu_seconds: of a search, at each number of labels.
         epochs: of a trial at the last rung, at each number of labels; the final training's are ``longer`` times as
             many.
+        mixed_epochs: of the supernet, as many as a search has time for.
         subsets, seeds: of labels, and of networks on each.
     """
 
     labels: tuple[int, ...] = (300, 1_000, 3_000)
-    search_cpu_seconds: dict[int, float] = field(default_factory=lambda: {300: 40.0, 1_000: 60.0, 3_000: 120.0})
-    epochs: dict[int, int] = field(default_factory=lambda: {300: 36, 1_000: 18, 3_000: 9})
-    longer: int = 2
+    search_cpu_seconds: dict[int, float] = field(default_factory=lambda: {300: 60.0, 1_000: 90.0, 3_000: 150.0})
+    epochs: dict[int, int] = field(default_factory=lambda: {300: 24, 1_000: 9, 3_000: 4})
+    mixed_epochs: dict[int, int] = field(default_factory=lambda: {300: 24, 1_000: 14, 3_000: 8})
+    longer: int = 3
     members: int = 2
     subsets: int = 3
     seeds: int = 2
 
 
-QUICK = Size((300,), {300: 4.0}, {300: 4}, 1, 1, 1, 1)
+QUICK = Size((300,), {300: 4.0}, {300: 4}, {300: 2}, 1, 1, 1, 1)
 
 
 def space() -> ArchitectureSpace:
@@ -172,16 +178,21 @@ class Cell:
 
     Args:
         subset, seed, size: which, and how much.
+        folder: where answers are kept; None to keep none.
     """
 
     subset: Subset
     seed: int
     size: Size
+    folder: Path | None = None
     _done: dict[str, Answer] = field(default_factory=dict)
 
     def answer(self, name: str) -> Answer:
         """Of a method."""
+        if name not in self._done and (kept := self._kept(name)) is not None:
+            self._done[name] = kept
         if name not in self._done:
+            before = set(self._done)
             if name in (CONTINUOUS, PRUNED, DISCRETE):
                 self._done |= self._darts()
             elif name == OURS:
@@ -190,7 +201,31 @@ class Cell:
                 self._done[name] = self._plain(name)
             else:
                 self._done[name] = self._searched(name)
+            for new in self._done.keys() - before:
+                self._keep(new)
         return self._done[name]
+
+    def _file(self, name: str) -> Path | None:
+        """One for all that decides an answer but the code."""
+        if self.folder is None:
+            return None
+        size = replace(self.size, labels=(), subsets=0, seeds=0)
+        about = hashlib.sha256(repr((size, torch.__version__)).encode()).hexdigest()[:8]
+        part = f"{self.subset.count}-{self.subset.number}-{self.seed}-{name.replace(' ', '_')}"
+        return self.folder / f"{part}-{about}.npz"
+
+    def _kept(self, name: str) -> Answer | None:
+        file = self._file(name)
+        if file is None or not file.exists():
+            return None
+        with np.load(file, allow_pickle=False) as arrays:
+            return Answer(arrays["values"], float(arrays["cpu_seconds"]), float(arrays["validation"]))
+
+    def _keep(self, name: str) -> None:
+        file, one = self._file(name), self._done[name]
+        if file is not None:
+            with atomic_path(file) as partial, partial.open("wb") as stream:
+                np.savez(stream, values=one.values, cpu_seconds=one.cpu_seconds, validation=one.validation)
 
     @property
     def epochs(self) -> int:
@@ -231,7 +266,7 @@ class Cell:
 
     def _darts(self) -> dict[str, Answer]:
         lab = self.subset.lab(self.epochs, self.budget)
-        result = darts(Darts(epochs=4 * self.epochs), lab, np.random.default_rng(self.seed))
+        result = darts(Darts(epochs=self.size.mixed_epochs[self.subset.count]), lab, np.random.default_rng(self.seed))
         began = time.process_time()
         rate = lab.task.config.learning_rate
         values = final(result.architecture, rate, self.subset, self.size, self.epochs, self.seed)
@@ -304,7 +339,7 @@ def asked(network: SurrogateNetwork, sheets: Real, mean: Real, scale: Real) -> R
     return np.asarray(total / 2 * scale + mean)
 
 
-def benchmark(data: Data, size: Size, names: Sequence[str]) -> dict[str, Any]:
+def benchmark(data: Data, size: Size, names: Sequence[str], folder: Path | None = None) -> dict[str, Any]:
     """Measures and prints."""
     result: dict[str, Any] = {"r2_strain": {}, "r2_log_strain": {}, "r2_stress": {}, "cpu_seconds": {}, "against": {}}
     for count in size.labels:
@@ -313,7 +348,7 @@ def benchmark(data: Data, size: Size, names: Sequence[str]) -> dict[str, Any]:
         for number in range(size.subsets):
             subset = Subset(data, count, number)
             for seed in range(size.seeds):
-                cell = Cell(subset, seed, size)
+                cell = Cell(subset, seed, size, folder)
                 true = data.labels[subset.test]
                 for name in names:
                     one = cell.answer(name)
@@ -355,19 +390,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--subsets", type=int)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--methods", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--folder", type=Path, help="keep the answers there")
     options = parser.parse_args(arguments)
     if not os.environ.get("INVDESIGN_DATA"):
         parser.error("set INVDESIGN_DATA to the folder of kirigami_mos2_md.csv")
     size = QUICK if options.quick else Size()
     if not set(options.labels or ()) <= set(size.search_cpu_seconds):
         parser.error(f"expected labels among {sorted(size.search_cpu_seconds)}")
-    size = Size(
-        tuple(options.labels or size.labels), size.search_cpu_seconds, size.epochs, size.longer, size.members,
-        options.subsets or size.subsets, options.seeds or size.seeds,
-    )  # fmt: skip
+    size = replace(
+        size,
+        labels=tuple(options.labels or size.labels),
+        subsets=options.subsets or size.subsets,
+        seeds=options.seeds or size.seeds,
+    )
     began = time.process_time()
     with torch_threads(1):
-        report = benchmark(Data(Mos2()), size, options.methods)
+        report = benchmark(Data(Mos2()), size, options.methods, options.folder)
     print(json.dumps({**report, "total_cpu_seconds": round(time.process_time() - began, 1)}))
 
 

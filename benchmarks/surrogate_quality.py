@@ -86,7 +86,7 @@ class Size:
     networks: int = 27
     config: TrainingConfig = field(default_factory=TrainingConfig)
     members: int = 3
-    seeds: int = 2
+    seeds: int = 3
 
 
 QUICK = Size(
@@ -116,6 +116,7 @@ class Study:
     size: Size
     nets: dict[str, Architecture] = field(default_factory=dict)
     _figures: dict[tuple[object, ...], dict[str, float]] = field(default_factory=dict)
+    _reach: dict[tuple[object, ...], dict[str, float]] = field(default_factory=dict)
     _tuned: dict[tuple[str, bool], tuple[float, float, float]] = field(default_factory=dict)
 
     def lab(self, gradients: bool = True) -> LiveLab:
@@ -159,7 +160,13 @@ class Study:
             seeds = range(1 if name == SOLVER else self.size.seeds)
             found = [judge(self.fitted(name, data, gradients, seed), self.bench) for seed in seeds]
             self._figures[key] = {k: float(np.mean([one[k] for one in found])) for k in COLUMNS}
+            self._reach[key] = {k: float(np.ptp([one[k] for one in found])) / 2 for k in COLUMNS}
         return self._figures[key]
+
+    def reach(self, name: str, labels: int, coarse: bool = False, gradients: bool = True) -> dict[str, float]:
+        """Half of the range over the seeds."""
+        self.figures(name, labels, coarse, gradients)
+        return self._reach[name, labels, coarse, gradients]
 
 
 def architecture_of(text: str) -> Architecture:
@@ -196,12 +203,16 @@ def main_table(study: Study) -> dict[str, dict[str, float]]:
     """Every surrogate from all reference labels."""
     labels, bench = max(study.size.labels), study.bench
     print(f"\n{labels} reference labels, no low-fidelity ones; judged on {len(bench.late)} late designs")
+    print(f"  means over {study.size.seeds} seeds of each fit, +- half the range")
     print(f"  a step along the adjoint gains {bench.adjoint_gain:.4f} of transmission there on average")
     print(f"  {'':18s}" + "".join(f"{title:>14}" for title in COLUMNS.values()))
     table = {}
     for name in (*study.nets, PROCESS, MEAN, NEAREST, SOLVER):
         table[name] = study.figures(name, labels)
         print(f"  {name:18s}" + "".join(f"{shown(table[name][key]):>14}" for key in COLUMNS), flush=True)
+        reach = study.reach(name, labels)
+        if study.size.seeds > 1:
+            print(f"  {'':18s}" + "".join(f"{'+- ' + shown(reach[key]):>14}" for key in COLUMNS), flush=True)
     return table
 
 
@@ -214,7 +225,10 @@ def sweep(study: Study, title: str, rows: Sequence[tuple[str, int]], change: str
         both = {word: study.figures(name, labels, **{change: word == "with"}) for word in ("without", "with")}
         cells = "".join("  " + "".join(f"{shown(one[key]):>8}" for key in keys) for one in both.values())
         print(f"  {name:18s}{labels:7d}{cells}", flush=True)
-        picked = {word: {key: rounded(one[key]) for key in keys} for word, one in both.items()}
+        picked: dict[str, Any] = {word: {key: rounded(one[key]) for key in keys} for word, one in both.items()}
+        for word in both:
+            reach = study.reach(name, labels, **{change: word == "with"})
+            picked[word]["half_range"] = {key: rounded(reach[key]) for key in keys}
         result.setdefault(name, {})[str(labels)] = picked
     return result
 
@@ -248,6 +262,7 @@ def benchmark(size: Size, given: Architecture | None = None, folder: Path | None
     return {
         "benchmark": "surrogate_quality",
         **{key: {name: rounded(one[key]) for name, one in table.items()} for key in COLUMNS},
+        "half_range": {name: {k: rounded(v) for k, v in study.reach(name, most).items()} for name in table},
         "gradient_training": trained,
         "low_fidelity": coarse,
         "labels": most,

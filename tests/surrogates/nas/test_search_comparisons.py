@@ -1,0 +1,85 @@
+"""The live comparison of searches, that of their objectives, and what both print."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import search_live
+from benchmarks.paired import against, interval
+from benchmarks.search_live import Size
+from benchmarks.search_objectives import GRADIENT, QUICK, RESPONSE, Draw, agreement, answer, device
+from benchmarks.search_problems import SearchProblem
+from surrogates.nas.lab import Rung
+from tests.surrogates.nas.problems import SMALL, live_task
+
+LIVE = SearchProblem(
+    "bend", SMALL, lambda folder, draw: live_task(rungs=(Rung(1), Rung(2))), lambda folder: live_task().held_out, "toy"
+)
+
+
+def test_interval_holds_the_mean_and_narrows():
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = interval(values)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.645 * values.std() / 20, rel=0.15)
+    assert np.isnan(interval(values[:2])).all()
+
+
+def test_differences_are_of_the_same_repeats(capsys):
+    hard = [0.0, 1.0, 5.0]
+    told = against({"plain": hard, "better": [v + 0.1 for v in hard]}, "plain", "some figure")
+    assert told["better"]["difference_interval"] == pytest.approx([0.1, 0.1])
+    assert told["plain"]["difference"] == 0
+    assert told["better"]["some_figure"] == pytest.approx(2.1)
+    assert "less plain" in capsys.readouterr().out
+
+
+def test_live_searches_are_tested_and_go_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(search_live, "PROBLEMS", {"bend": LIVE})
+    monkeypatch.setattr(search_live, "QUICK", Size(0.5, 1, (4,), (Rung(1), Rung(2))))
+    found = []
+    for _ in range(2):
+        search_live.main(["--quick", "--method", "halving", "--folder", str(tmp_path)])
+        found.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    assert set(found[0]["bend"]) == {"random", "halving"}
+    assert found[0]["bend"] == found[1]["bend"]
+    assert 0 < found[0]["bend"]["halving"]["test_error"] < 3
+    with pytest.raises(SystemExit):
+        search_live.main(["--quick", "--method", "alchemy", "--folder", str(tmp_path)])
+
+
+def test_each_objective_picks_its_own_best(tmp_path):
+    draw = Draw(0, QUICK, device(), tmp_path)
+    a, b, c, d = draw.order[:4]
+    tried = {
+        a: {"value_error": 0.3, "gradient_cosine": 0.1, "field_error": 0.5},
+        b: {"value_error": 0.2, "gradient_cosine": 0.2, "field_error": 0.6},
+        c: {"value_error": 0.4, "gradient_cosine": 0.9, "field_error": 0.4},
+        d: {"value_error": 0.9, "gradient_cosine": 0.0},
+    }
+    picks = draw.picks(tried)
+    assert [picks[name] for name in (RESPONSE, GRADIENT, "field", "none")] == [b, c, c, a]
+    rank, count = agreement(tried, RESPONSE, GRADIENT)
+    assert (rank, count) == (pytest.approx(0.4), 4)
+    assert agreement(tried, RESPONSE, "field")[1] == 3
+
+
+def test_fields_are_those_of_the_design_window(tmp_path):
+    draw = Draw(0, QUICK, device(), tmp_path)
+    train, check = draw.field_data
+    assert train.field_shape == train.design_shape == draw.simulator.design_shape
+    assert len(train) == 80
+    assert len(check) == 10
+    assert not set(train.groups) & set(check.groups)
+
+
+def test_the_answer_says_what_the_intervals_say():
+    def told(low, high):
+        return {"difference_interval": [low, high]}
+
+    text = answer(2, 3, {"gradient": told(0.01, 0.02), "field": told(-0.02, 0.01)})
+    assert "2 of 3" in text
+    assert "gradient are better" in text
+    assert "field are neither" in text
+    assert "Too few" in answer(0, 1, {"gradient": told(None, None), "field": told(None, None)})
