@@ -33,6 +33,7 @@ class LevelTensors:
         gradients: ``m x h' x w'``.
         full: ``m x h x w``, the stored gradients, to judge by; on the CPU.
         gradient_power: mean squared norm of ``gradients``.
+        steps: ``k x 2``: which of the ``m`` has another sample of its run behind it, to which a step led, and that one.
     """
 
     pooled: Tensor
@@ -42,6 +43,7 @@ class LevelTensors:
     gradients: Tensor
     full: NDArray[np.float64]
     gradient_power: float
+    steps: NDArray[np.int64]
     _first: NDArray[np.int64]
     _count: NDArray[np.int64]
 
@@ -59,6 +61,12 @@ class LevelTensors:
         if len(self.rows) == 0:
             return error, float("nan")
         return error, mean_cosine(self.full_gradients(network), self.full)
+
+    def improvements(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``k``: by how much the runs' own steps raise <cotangent, response>, ``n x n_outputs`` responses given."""
+        number, after = self.steps.T
+        change = outputs[after] - outputs[self.rows[number]]
+        return np.asarray((change * self.cotangents[number].cpu().numpy()).sum(axis=1))
 
     def full_gradients(self, network: SurrogateNetwork) -> NDArray[np.float64]:
         """``m x h x w`` predicted gradients in the full density."""
@@ -90,6 +98,7 @@ def prepare(network: SurrogateNetwork, codec: ResponseCodec, data: LevelData, de
         pooled = network.pool(designs.to(device))
         gradients = network.pool.project(torch.from_numpy(full).to(device)).float()
     count = np.bincount(rows, minlength=len(data)).astype(np.int64)
+    following = _following(data.groups)[rows]
     return LevelTensors(
         pooled=pooled,
         outputs=codec.encode(data.tensors("responses")).float().to(device),
@@ -98,6 +107,16 @@ def prepare(network: SurrogateNetwork, codec: ResponseCodec, data: LevelData, de
         gradients=gradients,
         full=full,
         gradient_power=max(float((gradients**2).sum(dim=(1, 2)).mean()), 1e-30) if len(used) else 1.0,
+        steps=np.stack([np.flatnonzero(following >= 0), following[following >= 0]], axis=1),
         _first=np.cumsum(count) - count,
         _count=count,
     )
+
+
+def _following(groups: NDArray[Any]) -> NDArray[np.int64]:
+    """``n``: the next sample of the same group, -1 behind the last."""
+    order = np.argsort(groups, kind="stable")
+    found = np.full(len(groups), -1)
+    same = groups[order[1:]] == groups[order[:-1]]
+    found[order[:-1][same]] = order[1:][same]
+    return found

@@ -80,3 +80,19 @@ def mean_cosine(predicted: Array, true: Array) -> float:
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     dots = (a * b).sum(axis=1)
     return float(np.mean(np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)))
+
+
+def step_figures(predicted: Array, actual: Array) -> dict[str, float]:
+    """Of improvements along steps, ``k`` each; ``nan`` without any.
+
+    ``step_error`` is the root mean square of predicted less actual over that of the actual: 1 is what a surrogate gives
+    that promises nothing. ``actual_over_predicted`` is the median over the steps for which it promises something, and
+    ``nan`` where these are fewer than half.
+    """
+    power = float((actual**2).sum())
+    hopeful = predicted > 1e-9 * np.sqrt(power)
+    enough = len(actual) > 0 and hopeful.mean() >= 0.5
+    return {
+        "step_error": float(np.sqrt(((predicted - actual) ** 2).sum() / power)) if power > 0 else float("nan"),
+        "actual_over_predicted": float(np.median(actual[hopeful] / predicted[hopeful])) if enough else float("nan"),
+    }

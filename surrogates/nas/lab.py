@@ -79,7 +79,8 @@ class Trial:
     Args:
         architecture, rung, seed: what; the rung by its number.
         error: what a search minimises, on held-out groups; infinite where training diverged.
-        measures: further figures by name, such as ``value_error``, ``gradient_cosine``, ``latency_ms``.
+        measures: further figures by name: ``value_error``, ``r2``, ``gradient_cosine``, ``step_error``,
+            ``actual_over_predicted``, ``parameters``, ``latency_ms``.
         curve: ``epochs``, the error after each epoch.
         cpu_seconds: charged for it: the training since the rung below where it went on from there.
         spent: CPU seconds of the whole search when it was done.

@@ -15,7 +15,7 @@ from surrogates.architecture import Architecture
 from surrogates.batches import LevelTensors, prepare
 from surrogates.data import LevelData
 from surrogates.encoding import ResponseCodec
-from surrogates.evaluation import mean_cosine, r_squared, value_error
+from surrogates.evaluation import mean_cosine, r_squared, step_figures, value_error
 from surrogates.runtime import pick_device, seeded, torch_threads
 from surrogates.states import State, load_state, save_state
 from surrogates.training import TrainingConfig, TrainingDiverged, batch_loss
@@ -104,7 +104,11 @@ class Learner:
                 self.average[name].lerp_(tensor, share)
 
     def measure(self, check: LevelTensors) -> dict[str, float]:
-        """``value_error``, ``r2`` and ``gradient_cosine`` (nan without gradients) of the averaged weights."""
+        """Of the averaged weights: ``value_error``, ``r2``, ``gradient_cosine``, and what ``step_figures`` gives.
+
+        The steps are those of the runs that the samples come from: improvement of the objective whose gradient is
+        known, linearised in the response. Without gradients, all but the first two are nan.
+        """
         own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.network.load_state_dict(self.average)
         with torch.no_grad():
@@ -116,6 +120,7 @@ class Learner:
             "value_error": value_error(predicted, true),
             "r2": r_squared(predicted, true),
             "gradient_cosine": cosine,
+            **step_figures(check.improvements(predicted), check.improvements(true)),
         }
 
     def prepared(self, samples: LevelData) -> LevelTensors:

@@ -235,7 +235,7 @@ class LiveLab:
         return self._trained(architecture, seed).weights()
 
     def judged(self, architecture: Architecture, samples: LevelData, seed: int = 0) -> dict[str, float]:
-        """``value_error``, ``r2`` and ``gradient_cosine`` of such a network on other samples; not charged.
+        """Such a network's figures on other samples, see ``Learner.measure``; not charged.
 
         Raises:
             KeyError: where its training diverged.

@@ -7,6 +7,7 @@ import torch
 from surrogates import Dataset, ResponseCodec, TrainingConfig, TrainingDiverged, split
 from surrogates.baselines import MeanGradient, NearestNeighbour, score_baselines
 from surrogates.batches import prepare
+from surrogates.evaluation import step_figures
 from surrogates.families import FAMILIES, mlp
 from surrogates.states import load_state, state_key, with_output_units
 from surrogates.training import Trained, train
@@ -220,3 +221,26 @@ def test_real_values_of_a_complex_quantity_are_taken():
     codec = ResponseCodec.fit({"y": np.random.default_rng(0).random((5, 3)) * (1 + 1j)})
     y = torch.rand(2, 3, dtype=torch.float64)
     torch.testing.assert_close(codec.encode({"y": y}), codec.encode({"y": y.to(torch.complex128)}))
+
+
+def test_improvements_are_those_of_the_runs_own_steps():
+    data = level_data(Toy(), runs=3, steps=4, seed=0)
+    codec = ResponseCodec.fit(data.responses)
+    tensors = prepare(SMALL.build(data.design_shape, codec.n_outputs), codec, data, torch.device("cpu"))
+    found = tensors.improvements(tensors.outputs.numpy())
+    assert len(found) == 9
+    # Samples are step by step, three runs each.
+    weights = np.linalg.norm(codec.pull_back(data.tensors("cotangents")).numpy(), axis=1)
+    change = data.responses["t"][3:] - data.responses["t"][:-3]
+    expected = (data.cotangents["t"][:-3].conj() * change).real.sum(axis=1) / weights[:-3]
+    np.testing.assert_allclose(np.sort(found), np.sort(expected), rtol=1e-4, atol=1e-7)
+    assert (found > 0).mean() > 0.8
+
+
+def test_figures_of_steps_where_they_are_known():
+    actual = np.array([1.0, 2.0, 3.0])
+    assert step_figures(actual, actual) == {"step_error": 0.0, "actual_over_predicted": 1.0}
+    assert step_figures(2 * actual, actual) == pytest.approx({"step_error": 1.0, "actual_over_predicted": 0.5})
+    nothing = step_figures(0 * actual, actual)
+    assert nothing["step_error"] == 1 and np.isnan(nothing["actual_over_predicted"])
+    assert np.isnan(list(step_figures(actual[:0], actual[:0]).values())).all()

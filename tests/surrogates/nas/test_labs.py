@@ -48,7 +48,8 @@ def test_training_put_down_and_taken_up_is_the_same_training():
 def test_training_learns():
     trial = live_lab().ask(NETWORK)
     assert trial.error == trial.curve[-1] < 0.9 * trial.curve[0]
-    assert set(trial.measures) >= {"value_error", "r2", "gradient_cosine", "parameters", "latency_ms"}
+    assert set(trial.measures) >= {"value_error", "r2", "gradient_cosine", "step_error", "parameters", "latency_ms"}
+    assert 0 < trial.measures["step_error"] < 1.5
 
 
 @pytest.mark.parametrize("make", [live_lab, lambda **k: TableLab(made_up_table(), **k)])
