@@ -17,10 +17,22 @@ from invdesign.run import Strategy, run
 from invdesign.store import Store
 from invdesign.strategies import Adjoint, Drawn, Hybrid, Random, Surrogate
 from surrogates import TrainingConfig, search
+from surrogates.nas.choice import by_method
+from surrogates.nas.lab import Rung
+from surrogates.nas.methods import SuccessiveHalving
+from surrogates.nas.space import ArchitectureSpace
 from tests.invdesign.toy import Toy
 
 SMALL = search(
     trials=3, epochs=4, pretraining_epochs=2, members=2, config=TrainingConfig(epochs=6, pretraining_epochs=3)
+)
+BY_HALVING = by_method(
+    SuccessiveHalving(networks=3, brackets=1),
+    space=ArchitectureSpace(length=1, widths=(4,), resolutions=(6,)),
+    rungs=(Rung(1), Rung(3)),
+    budget_cpu_seconds=1e6,
+    members=2,
+    config=TrainingConfig(epochs=6, pretraining_epochs=3),
 )
 STRATEGIES: dict[str, Strategy] = {
     "adjoint": Adjoint(evaluations=6),
@@ -28,6 +40,7 @@ STRATEGIES: dict[str, Strategy] = {
     "low": Adjoint(level=0, evaluations=6),
     "random": Random(),
     "surrogate": Surrogate(SMALL, designs=(12, 8), starts=4, steps=5),
+    "surrogate by halving": Surrogate(BY_HALVING, designs=(12, 8), starts=4, steps=5),
     "hybrid": Hybrid(SMALL, designs=(12, 8), path=4),
     "hybrid on low": Hybrid(step_on="low_fidelity"),
     "hybrid on mean": Hybrid(step_on="mean_gradient"),
