@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +21,8 @@ from invdesign.spaces.space import DensitySpace, DesignSpace, LengthScaleWarning
 from invdesign.store import Store
 from invdesign.strategies import Adjoint, Newton
 from invdesign.targets import Target
+from tests.invdesign.kills import outlives_kills
 from tests.invdesign.test_newton import CurvedToy
-from tests.invdesign.test_run import Killed, content, numbers
 
 SHAPE = (12, 12)
 PIXELS = DensitySpace(
@@ -58,25 +57,7 @@ def problem_on(kind: str) -> Problem:
 def test_a_killed_run_with_constraints_ends_as_an_uninterrupted_one(
     kind: str, strategy: Strategy, tmp_path: Path
 ) -> None:
-    problem, budget = problem_on(kind), Budget(solves=26)
-    with Store(tmp_path / "whole.db") as whole, Store(tmp_path / "cut.db") as cut:
-        expected = run(problem, strategy, budget=budget, store=whole, seed=3)
-        for patience in (7, 19):
-            calls = 0
-
-            def kill(evaluator: object, patience: int = patience) -> None:
-                nonlocal calls
-                calls += 1
-                if calls == patience:
-                    raise Killed
-
-            with pytest.raises(Killed):
-                run(problem, strategy, budget=budget, store=cut, seed=3, observer=kill)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            resumed = run(problem, strategy, budget=budget, store=cut, seed=3)
-        assert numbers(resumed) == numbers(expected)
-        assert content(cut) == content(whole)
+    outlives_kills(problem_on(kind), strategy, Budget(solves=26), tmp_path, (7, 19))
 
 
 @pytest.mark.parametrize("kind", CASES)

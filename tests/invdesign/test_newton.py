@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from physics.devices import waveguide_bend
 from physics.fdfd import multifrontal, region
 from physics.fdfd.curvature import factors
 from physics.testing import check_simulator
-from tests.invdesign.test_run import Killed, content, numbers
+from tests.invdesign.kills import numbers, outlives_kills
 from tests.invdesign.toy import Toy
 
 BEND = waveguide_bend((1.53, 1.57), design_um=1.2, pixel_um=0.04, cells_um=(0.04,), threads=1)
@@ -219,25 +218,8 @@ def test_the_toy_is_a_sound_simulator() -> None:
 
 def test_a_killed_run_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
     problem, strategy, budget = curved_problem(), Newton(evaluations=6, products=3), Budget(solves=36)
-    whole, cut = Store(tmp_path / "whole.db"), Store(tmp_path / "cut.db")
-    expected = run(problem, strategy, budget=budget, store=whole, seed=3)
-    for patience in (6, 23):
-        calls = 0
-
-        def kill(evaluator: Evaluator, patience: int = patience) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == patience:
-                raise Killed
-
-        with pytest.raises(Killed):
-            run(problem, strategy, budget=budget, store=cut, seed=3, observer=kill)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        resumed = run(problem, strategy, budget=budget, store=cut, seed=3)
-        again = run(problem, strategy, budget=budget, store=cut, seed=3)
-    assert numbers(resumed) == numbers(expected)
-    assert content(cut) == content(whole)
+    resumed, store = outlives_kills(problem, strategy, budget, tmp_path, (6, 23))
+    again = run(problem, strategy, budget=budget, store=store, seed=3)
     assert again.costs == resumed.costs
     assert resumed.costs.cpu_seconds_by_phase["newton step"] > 0
 

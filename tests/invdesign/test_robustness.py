@@ -23,7 +23,8 @@ from invdesign.strategies import Adjoint, Random, Surrogate
 from invdesign.targets import CustomTarget, Target, TensorResponse
 from physics.base import Array, Fidelity, Response
 from surrogates import ArchitectureChoice, TrainingConfig, fixed
-from tests.invdesign.test_run import OFFSET, SMALL, STRATEGIES, Killed, Wavering, numbers
+from tests.invdesign.kills import Killed, numbers
+from tests.invdesign.test_run import OFFSET, SMALL, STRATEGIES, Wavering
 from tests.invdesign.toy import Toy
 
 

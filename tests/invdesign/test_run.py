@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from invdesign.budget import Budget
 from invdesign.evaluator import Evaluator
 from invdesign.points import evaluate_points, verify
 from invdesign.problem import Problem, Scenario
-from invdesign.result import Result
 from invdesign.run import Strategy, run
 from invdesign.store import Store
 from invdesign.strategies import Adjoint, Drawn, Hybrid, Random, Surrogate
@@ -21,6 +19,7 @@ from surrogates.nas.choice import by_method
 from surrogates.nas.lab import Rung
 from surrogates.nas.methods import SuccessiveHalving
 from surrogates.nas.space import ArchitectureSpace
+from tests.invdesign.kills import Killed, content, numbers, outlives_kills
 from tests.invdesign.toy import Toy
 
 SMALL = search(
@@ -47,43 +46,9 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing may catch it."""
-
-
-def content(store: Store) -> dict[str, object]:
-    """All that a store holds but times."""
-    gradients = {key: len(store.gradients(key)) for key in store.evaluation_keys()}
-    journal = {run["run"]: [(s, *row[:2]) for s, row in store.journal(run["run"]).items()] for run in store.runs()}
-    return {"gradients": gradients, "artefacts": store.artefact_keys(), "journal": journal}
-
-
-def numbers(result: Result) -> list[object]:
-    return [(c.label, c.loss, c.distance, c.reference_solves, c.design.tobytes()) for c in result.candidates]
-
-
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_a_killed_run_ends_as_an_uninterrupted_one(name: str, problem: Problem, tmp_path: Path) -> None:
-    strategy, budget = STRATEGIES[name], Budget(solves=70)
-    whole = Store(tmp_path / "whole.db")
-    expected = run(problem, strategy, budget=budget, store=whole, seed=3)
-    cut = Store(tmp_path / "cut.db")
-    for patience in (9, 31):
-        calls = 0
-
-        def kill(evaluator: Evaluator, patience: int = patience) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == patience:
-                raise Killed
-
-        with pytest.raises(Killed):
-            run(problem, strategy, budget=budget, store=cut, seed=3, observer=kill)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        resumed = run(problem, strategy, budget=budget, store=cut, seed=3)
-    assert numbers(resumed) == numbers(expected)
-    assert content(cut) == content(whole)
+    outlives_kills(problem, STRATEGIES[name], Budget(solves=70), tmp_path, (9, 31))
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
