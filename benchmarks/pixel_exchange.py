@@ -16,6 +16,7 @@ from scipy.linalg.blas import cgemm
 
 from benchmarks.windowed_descent import Search, Vector, windows
 from invdesign.challenges import WorstWindow
+from invdesign.problem import TargetLoss
 from invdesign.spaces.density import images
 from physics.devices import PortDevice
 from physics.devices.challenges import ceviche_reading
@@ -24,6 +25,7 @@ from physics.fdfd.scene import reduced_system
 COLUMNS = 256  # of the Green function solved at once
 SOFTNESS = 0.03  # of the smooth worst window by which exchanges are compared, in dB or in units of the windows' widths
 TRIED = 500  # of the exchanges that help, how many may fail for too small features before the search is given up
+RANKING_SOFTNESS = 0.5  # of the smooth worst window, in dB, by whose gradient exchanges are ranked
 PARTNERS = 48  # the best single exchanges, which are tried together with every other
 
 
@@ -104,22 +106,41 @@ class Green:
 
 @dataclass
 class Exchanges:
-    """All exchanges of one pixel with its images among those at the edges of a design, on all of a search's devices."""
+    """All exchanges of one pixel with its images among those at the edges of a design, on all of a search's devices.
+
+    Args:
+        search: what is wanted, and of which devices.
+        density: of 0 and 1.
+        most: orbits, the most promising ones by the gradient on the problem's own device; None for all. The Green
+            functions need 8 bytes for every pair of their cells and wavelength.
+    """
 
     search: Search
     density: Vector
+    most: int | None = None
 
     def __post_init__(self) -> None:
         symmetries = self.search.space.symmetries
         index = torch.arange(self.density.size).reshape(self.density.shape)
         moved = np.stack([image(index).numpy().ravel() for image in images(symmetries)], axis=1)
         self.orbits = moved[edges(self.density).ravel() & (moved.min(axis=1) == np.arange(len(moved)))]
+        if self.most is not None and len(self.orbits) > self.most:
+            self.orbits = self.orbits[np.sort(np.argsort(self._promised(), kind="stable")[: self.most])]
         self.devices = (self.search.problem.device, *self.search.checks)
         self.greens = [
             [Green.of(d, i, self.density, self.orbits, symmetries) for i in range(len(d.wavelength_um))]
             for d in self.devices
         ]
         self.search.solves += sum(len(d.wavelength_um) for d in self.devices)
+
+    def _promised(self) -> Vector:
+        """By how much each exchange would change the worst window to first order."""
+        problem = self.search.problem
+        device, level = problem.device, len(problem.device.cells_um) - 1
+        target = WorstWindow(*windows(problem, device), "db", RANKING_SOFTNESS)
+        _, gradient = device.vjp(self.density, level, TargetLoss((target,), device.fidelities[level]))
+        self.search.solves += len(device.wavelength_um)
+        return (gradient * (1 - 2 * self.density)).ravel()[self.orbits].sum(axis=1)
 
     def smooth_shortfall(self, groups: Vector) -> Vector:
         """A smooth bound of the shortfall of each group; 100 more where a window is violated."""
@@ -167,15 +188,17 @@ class Exchanges:
         return False
 
 
-def polish(search: Search, density: Vector, label: str) -> Vector:
-    """Exchanges pixels at the edges until nothing helps; keeps what it finds.
+def polish(search: Search, density: Vector, label: str, most: int | None = None) -> Vector:
+    """Exchanges pixels at the edges until nothing helps, among the most promising where there are more than ``most``.
+
+    Keeps what it finds.
 
     Raises:
         OutOfTime: past the search's deadline.
     """
     moved = True
     while moved:
-        exchanges, moved = Exchanges(search, density), False
+        exchanges, moved = Exchanges(search, density, most), False
         try:
             while exchanges.improve():
                 moved = True

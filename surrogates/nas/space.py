@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import optuna
@@ -17,10 +17,22 @@ from surrogates.architecture import OF_GRIDS, Architecture, Block
 from surrogates.networks import IDENTITY, OPERATIONS
 
 Codes = tuple[int, ...]
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
 Value = str | int | float | bool | None
 ATTEMPTS = 1000
+# Networks that a space remembers of each kind, so that a search does not make the same ones time and again.
+REMEMBERED = 20_000
 # Gene that means nothing behind the stem "pixels" -> the field with its values.
 _GRID_GENES = {name: name if name == "coordinates" else f"{name}s" for name in OF_GRIDS}
+
+
+def _remember(known: dict[Key, Kept], key: Key, value: Kept) -> Kept:
+    """Enters the value; what was known is forgotten first where it is too much."""
+    if len(known) >= REMEMBERED:
+        known.clear()
+    known[key] = value
+    return value
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,24 @@ class ArchitectureSpace:
 
     def decode(self, codes: Codes) -> Architecture:
         """The network of a tuple of codes."""
+        known = self._decoded.get(codes)
+        if known is None:
+            known = _remember(self._decoded, codes, self._decode(codes))
+        return known
+
+    @cached_property
+    def _decoded(self) -> dict[Codes, Architecture]:
+        return {}
+
+    @cached_property
+    def _encoded(self) -> dict[Architecture, Codes]:
+        return {}
+
+    @cached_property
+    def _around(self) -> dict[Architecture, tuple[Architecture, ...]]:
+        return {}
+
+    def _decode(self, codes: Codes) -> Architecture:
         value = {name: values[code] for (name, values), code in zip(self.genes.items(), codes, strict=True)}
         blocks = []
         for k in range(self.length):
@@ -142,6 +172,12 @@ class ArchitectureSpace:
         Raises:
             ValueError: for a network of another space.
         """
+        known = self._encoded.get(architecture)
+        if known is None:
+            known = _remember(self._encoded, architecture, self._encode(architecture))
+        return known
+
+    def _encode(self, architecture: Architecture) -> Codes:
         real = [b for b in architecture.blocks if b.operation != IDENTITY]
         blocks: list[tuple[str, int]] = [self._given(b) for b in real]
         blocks += [self._nothing(architecture.stem)] * (self.length - len(blocks))
@@ -193,18 +229,24 @@ class ArchitectureSpace:
             RuntimeError: if the cap leaves nothing.
         """
         for _ in range(ATTEMPTS):
-            drawn = self.decode(tuple(int(rng.integers(n)) for n in self.options))
+            drawn = self.decode(tuple(int(rng.integers(n)) if n > 1 else 0 for n in self.options))
             if self.admits(drawn):
                 return drawn
         raise RuntimeError(f"Expected a network within the cap among {ATTEMPTS} drawn ones. Got none; raise the cap.")
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Another network that differs in one gene, at random."""
-        choices = self.neighbours(architecture)
+        choices = self._neighbours(architecture)
         return choices[rng.integers(len(choices))] if choices else self.sample(rng)
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
         """All other networks that differ in one gene, each once."""
+        return list(self._neighbours(architecture))
+
+    def _neighbours(self, architecture: Architecture) -> tuple[Architecture, ...]:
+        known = self._around.get(architecture)
+        if known is not None:
+            return known
         codes = self.encode(architecture)
         found: dict[Architecture, None] = {}
         for gene, count in enumerate(self.options):
@@ -213,7 +255,7 @@ class ArchitectureSpace:
                     other = self.decode((*codes[:gene], value, *codes[gene + 1 :]))
                     if other != architecture and self.admits(other):
                         found.setdefault(other)
-        return list(found)
+        return _remember(self._around, architecture, tuple(found))
 
     def crossover(self, first: Architecture, second: Architecture, rng: np.random.Generator) -> Architecture:
         """A network whose genes come from one of two parents each; the first parent where the cap refuses all."""
@@ -232,7 +274,11 @@ class ArchitectureSpace:
         """
         if self.size > limit:
             raise ValueError(f"Expected a space of at most {limit} tuples of codes. This one has {self.size}.")
-        return [architecture for architecture in self._codes if self.admits(architecture)]
+        return list(self._admitted)
+
+    @cached_property
+    def _admitted(self) -> tuple[Architecture, ...]:
+        return tuple(architecture for architecture in self._codes if self.admits(architecture))
 
     def features(self, architecture: Architecture) -> NDArray[np.float64]:
         """The genes as one-hot numbers, for regression."""
@@ -251,6 +297,16 @@ class ArchitectureSpace:
         """As Optuna's parameters: the inverse of ``suggest``."""
         codes = self.encode(architecture)
         return {name: codes[k] for k, name in enumerate(self.genes) if self.options[k] > 1}
+
+    def from_parameters(self, parameters: Mapping[str, int]) -> Architecture:
+        """The network of Optuna's parameters: the inverse of ``parameters``.
+
+        Raises:
+            KeyError: where one is missing.
+        """
+        return self.decode(
+            tuple(parameters[name] if n > 1 else 0 for name, n in zip(self.genes, self.options, strict=True))
+        )
 
     def distributions(self) -> Mapping[str, optuna.distributions.CategoricalDistribution]:
         """Of Optuna's parameters."""

@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
-from benchmarks.pixel_exchange import Green, edges, polish
-from benchmarks.windowed_descent import Course, Mesh, Search, Stage, shortfall
+from benchmarks.pixel_exchange import RANKING_SOFTNESS, Exchanges, Green, edges, polish
+from benchmarks.windowed_descent import Course, Mesh, Search, Stage, shortfall, windows
 from invdesign import DensitySpace, Problem
 from invdesign.challenges import WorstWindow, challenge
 from invdesign.export import feature_sizes
+from invdesign.problem import TargetLoss
 from invdesign.spaces.border import Border
 from invdesign.spaces.density import images, symmetrize
 from physics.devices.challenges import CHALLENGES
@@ -169,6 +171,32 @@ def test_exchanged_pixels_scatter_as_a_new_solve_says(name, cell_um):
     np.testing.assert_allclose(green.s, solved(there), atol=1e-5)
     for group in ([0], [last]):  # the second takes part of the exchange back
         np.testing.assert_allclose(green.exchanged(np.array([group]))[0], solved(flipped(there, group)), atol=1e-5)
+
+
+def test_exchanges_are_among_those_of_the_largest_first_order_gain(bend):
+    """A pixel changed by little moves the worst window as its rank was given by; the first exchange is no worse."""
+    rng = np.random.default_rng(3)
+    density = symmetrize(torch.from_numpy(rng.uniform(size=bend.device.design_shape)), bend.symmetry).numpy()
+    density = (gaussian_filter(density, 3) > 0.5).astype(float)
+    search = Search(bend, (Mesh(bend.device, benchmark_space(bend)),), math.inf)
+    whole, few = Exchanges(search, density), Exchanges(search, density, 12)
+    assert len(few.orbits) == 12 < len(whole.orbits)
+    promised = whole._promised()
+    kept = {int(orbit[0]) for orbit in few.orbits}
+    assert kept == {int(whole.orbits[k][0]) for k in np.argsort(promised, kind="stable")[:12]}
+    target = WorstWindow(*windows(bend, bend.device), "db", RANKING_SOFTNESS)
+    judge = TargetLoss((target,), bend.device.fidelities[0])
+
+    def loss(moved):
+        return float(judge.judge([bend.device.simulate(moved, 0)])[0])
+
+    best = np.unique(whole.orbits[np.argmin(promised)])
+    slopes = []
+    for share in (0.02, 0.01):
+        moved = density.copy()
+        moved.ravel()[best] += share * (1 - 2 * moved.ravel()[best])
+        slopes.append((loss(moved) - loss(density)) / share)
+    assert 2 * slopes[1] - slopes[0] == pytest.approx(promised.min() * len(best) / whole.orbits.shape[1], rel=2e-2)
 
 
 def test_wide_enough_is_what_imageruler_measures(bend):

@@ -8,7 +8,6 @@ of 20 in place of ten, which is enough for some tens of networks, and train side
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,11 +20,12 @@ from torch import Tensor
 from surrogates.architecture import Architecture
 from surrogates.nas.lab import Lab
 from surrogates.nas.methods.fresh import fresh
-from surrogates.nas.methods.kernels import paths
+from surrogates.nas.methods.kernels import feature_numbers, feature_table, paths
 from surrogates.runtime import seeded, torch_threads
 
 Matrix = NDArray[np.float64]
 LAYERS, WIDTH, EPOCHS, RATE = 3, 20, 150, 0.01
+BETAS = (0.9, 0.999)
 
 
 def path_encoding(seen: Sequence[Architecture], asked: Sequence[Architecture], least: int = 2) -> tuple[Matrix, Matrix]:
@@ -39,13 +39,11 @@ def path_encoding(seen: Sequence[Architecture], asked: Sequence[Architecture], l
         asked: ``m`` networks.
         least: of the networks seen that must have a run for it to count.
     """
-    having = Counter(feature for architecture in seen for feature in paths(architecture))
-    columns = [feature for feature, times in having.items() if times >= least]
-    first, second = (
-        np.array([[paths(architecture)[feature] for feature in columns] for architecture in those], dtype=np.float64)
-        for those in (seen, asked)
-    )
-    return first, second
+    table, numbers = feature_table(paths, [*seen, *asked])
+    having = (table[: len(seen)] > 0).sum(axis=0)
+    met = {number: None for architecture in seen for number in feature_numbers(paths, architecture)}
+    columns = [column for column in np.searchsorted(numbers, list(met)) if having[column] >= least]
+    return table[: len(seen), columns], table[len(seen) :, columns]
 
 
 def ensemble(seen: Matrix, errors: NDArray[np.float64], asked: Matrix, members: int, seed: int) -> Matrix:
@@ -73,28 +71,52 @@ def ensemble(seen: Matrix, errors: NDArray[np.float64], asked: Matrix, members: 
             deviation = (2 / max(fan_in, 1)) ** 0.5
             layers += [deviation * torch.randn(members, fan_in, fan_out), torch.zeros(members, 1, fan_out)]
         layers[-1] += 1  # the mean
-        shapes = [layer.shape for layer in layers]
-        # One tensor: the optimiser's time goes by their number.
-        parameters = torch.cat([layer.flatten() for layer in layers]).requires_grad_(True)
-        optimiser = torch.optim.Adam([parameters], lr=RATE)
-        for _ in range(EPOCHS):
-            optimiser.zero_grad()
-            (_forward(parameters, shapes, x) / truth - 1).abs().mean(dim=1).sum().backward()
-            optimiser.step()
-        with torch.no_grad():
-            found = _forward(parameters, shapes, z)
+        found = _forward(_trained(layers, x, truth), z)[-1].squeeze(2)
     return bound + scale * found.double().numpy()
 
 
-def _forward(parameters: Tensor, shapes: Sequence[torch.Size], x: Tensor) -> Tensor:
-    """``members x n``; shapes are those of weights and biases in turn."""
-    parts = [
-        part.view(shape) for part, shape in zip(parameters.split([s.numel() for s in shapes]), shapes, strict=True)
-    ]
-    hidden = x.expand(len(parts[0]), *x.shape)
+@torch.no_grad()
+def _trained(layers: Sequence[Tensor], x: Tensor, truth: Tensor) -> list[Tensor]:
+    """Weights and biases in turn after ``EPOCHS`` steps of Adam (Kingma & Ba, arXiv 1412.6980, algorithm 1).
+
+    By hand: for networks this small automatic differentiation takes most of the time.
+    """
+    shapes = [layer.shape for layer in layers]
+    values = torch.cat([layer.flatten() for layer in layers])
+    slopes, first, second = (torch.zeros_like(values) for _ in range(3))
+    parts, slopes_of = _parts(values, shapes), _parts(slopes, shapes)
+    for step in range(1, EPOCHS + 1):
+        _differentiate(parts, slopes_of, x, truth)
+        first.lerp_(slopes, 1 - BETAS[0])
+        second.mul_(BETAS[1]).addcmul_(slopes, slopes, value=1 - BETAS[1])
+        spread = (second.sqrt() / (1 - BETAS[1] ** step) ** 0.5).add_(1e-8)
+        values.addcdiv_(first, spread, value=-RATE / (1 - BETAS[0] ** step))
+    return parts
+
+
+def _parts(values: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    """Views of one tensor."""
+    sizes = [shape.numel() for shape in shapes]
+    return [part.view(shape) for part, shape in zip(values.split(sizes), shapes, strict=True)]
+
+
+def _forward(parts: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+    """What goes into each layer, and the predictions, ``members x n x 1``, last."""
+    found = [x.expand(len(parts[0]), *x.shape)]
     for weight, bias in zip(parts[:-2:2], parts[1:-2:2], strict=True):
-        hidden = torch.baddbmm(bias, hidden, weight).relu()
-    return torch.baddbmm(parts[-1], hidden, parts[-2]).squeeze(2)
+        found.append(torch.baddbmm(bias, found[-1], weight).relu_())
+    return [*found, torch.baddbmm(parts[-1], found[-1], parts[-2])]
+
+
+def _differentiate(parts: Sequence[Tensor], slopes: Sequence[Tensor], x: Tensor, truth: Tensor) -> None:
+    """Fills in the gradient of every member's mean |prediction / truth - 1| in weights and biases."""
+    *inputs, predicted = _forward(parts, x)
+    slope = (predicted / truth[:, None] - 1).sign_() / len(truth) / truth[:, None]
+    for k in reversed(range(len(inputs))):
+        torch.bmm(inputs[k].transpose(1, 2), slope, out=slopes[2 * k])
+        torch.sum(slope, dim=1, keepdim=True, out=slopes[2 * k + 1])
+        if k:
+            slope = torch.bmm(slope, parts[2 * k].transpose(1, 2)).mul_(inputs[k] > 0)
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,19 @@ def posterior(gram: NDArray[np.float64], y: Vector, noise: float) -> tuple[Vecto
         noise: variance.
     """
     n = len(y)
-    factor = cho_factor(gram[:n, :n] + (noise + 1e-8) * np.eye(n), lower=True)
-    weights = cho_solve(factor, y)
+    factor, weights, likelihood = _fitted(gram[:n, :n], y, noise)
     across = gram[n:, :n]
-    variance = np.diag(gram)[n:] - np.sum(across * cho_solve(factor, across.T).T, axis=1)
-    likelihood = -0.5 * float(y @ weights) - float(np.log(np.diag(factor[0])).sum()) - n / 2 * np.log(2 * np.pi)
+    variance = np.diag(gram)[n:] - np.sum(across * cho_solve((factor, True), across.T).T, axis=1)
     return across @ weights, np.sqrt(np.maximum(variance, 0)), likelihood
+
+
+def _fitted(gram: NDArray[np.float64], y: Vector, noise: float) -> tuple[NDArray[np.float64], Vector, float]:
+    """Cholesky factor, weights and log likelihood."""
+    n = len(y)
+    factor, _ = cho_factor(gram + (noise + 1e-8) * np.eye(n), lower=True, check_finite=False)
+    weights = cho_solve((factor, True), y, check_finite=False)
+    likelihood = -0.5 * float(y @ weights) - float(np.log(np.diag(factor)).sum()) - n / 2 * np.log(2 * np.pi)
+    return factor, weights, likelihood
 
 
 def predicted(
@@ -67,8 +74,10 @@ def predicted(
     centre, scale = float(filled.mean()), float(filled.std()) or 1.0
     y = (filled - centre) / scale
     grams = [kernel([*seen, *asked]) for kernel in kernels]
-    found = [posterior(gram, y, noise) for gram in grams for noise in NOISES]
-    mean, std, _ = max(found, key=lambda one: one[2])
+    n = len(y)
+    tried = [(gram, noise) for gram in grams for noise in NOISES]
+    likeliest = max(tried, key=lambda one: _fitted(one[0][:n, :n], y, one[1])[2])
+    mean, std, _ = posterior(likeliest[0], y, likeliest[1])
     return centre + scale * mean, scale * std
 
 

@@ -33,7 +33,6 @@ def _change(a: Block, b: Block) -> float:
     return 1.0 if a.operation != b.operation else 0.5 * ((a.width != b.width) + (a.reach != b.reach))
 
 
-@functools.lru_cache(maxsize=200_000)
 def edit_distance(a: Architecture, b: Architecture) -> float:
     """Least cost of insertions, deletions (1 each) and changes of blocks that make one the other; 0.5 a further gene.
 
@@ -50,14 +49,30 @@ def edit_distance(a: Architecture, b: Architecture) -> float:
 
 
 @functools.lru_cache(maxsize=2)
-def _distances(architectures: tuple[Architecture, ...]) -> Matrix:
-    """``n x n`` edit distances; kept, as kernels of several lengths are tried on the same networks."""
-    n = len(architectures)
-    distance = np.zeros((n, n))
-    for i in range(n):
-        for j in range(i):
-            distance[i, j] = distance[j, i] = edit_distance(architectures[i], architectures[j])
-    return distance
+def distances(architectures: tuple[Architecture, ...]) -> Matrix:
+    """``n x n`` of ``edit_distance``, all at once; kept, as several lengths are tried on the same networks."""
+    chains = [_blocks(architecture) for architecture in architectures]
+    lengths = np.array([len(chain) for chain in chains])
+    kinds = {block: k for k, block in enumerate(dict.fromkeys(block for chain in chains for block in chain))}
+    change = np.array([[_change(a, b) for b in kinds] for a in kinds])
+    longest = int(lengths.max(initial=0))
+    kind = np.array([[kinds[block] for block in chain] + [0] * (longest - len(chain)) for chain in chains], np.int64)
+    n = len(chains)
+    table = np.empty((longest + 1, longest + 1, n, n))
+    for i in range(longest + 1):
+        table[i, 0] = table[0, i] = i
+    for i in range(longest):
+        for j in range(longest):
+            changed = table[i, j] + change[kind[:, None, i], kind[None, :, j]]
+            table[i + 1, j + 1] = np.minimum(np.minimum(table[i, j + 1], table[i + 1, j]) + 1, changed)
+    rows = np.arange(n)
+    found: Matrix = table[lengths[:, None], lengths[None], rows[:, None], rows[None]]
+    for values in zip(*(_rest(architecture) for architecture in architectures), strict=True):
+        number = {value: k for k, value in enumerate(dict.fromkeys(values))}
+        if len(number) > 1:
+            column = np.array([number[value] for value in values])
+            found += 0.5 * (column[:, None] != column)
+    return found
 
 
 def _labels(architecture: Architecture) -> list[Hashable]:
@@ -95,6 +110,11 @@ def subtrees(architecture: Architecture, height: int) -> Features:
 
 def psd(matrix: Matrix) -> Matrix:
     """The nearest positive semidefinite matrix to a symmetric one: negative eigenvalues are set to 0."""
+    try:
+        np.linalg.cholesky(matrix)  # many times quicker, and mostly enough
+        return matrix
+    except np.linalg.LinAlgError:
+        pass
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     if values[0] >= 0:
         return matrix
@@ -113,7 +133,7 @@ class EditKernel:
 
     def __call__(self, architectures: Sequence[Architecture]) -> Matrix:
         """``n x n``, 1 on the diagonal."""
-        distance = _distances(tuple(architectures))
+        distance = distances(tuple(architectures))
         return _normalised(psd(np.exp(-distance / self.length)))
 
 
@@ -129,16 +149,39 @@ class FeatureKernel:
 
     def __call__(self, architectures: Sequence[Architecture]) -> Matrix:
         """``n x n``, 1 on the diagonal."""
-        counted = [self.features(architecture) for architecture in architectures]
-        place: dict[Hashable, int] = {}
-        for of in counted:
-            for feature in of:
-                place.setdefault(feature, len(place))
-        table = np.zeros((len(counted), len(place)))
-        for row, of in enumerate(counted):
-            for feature, times in of.items():
-                table[row, place[feature]] = times
-        return _normalised(table @ table.T)
+        counted, _ = feature_table(self.features, architectures)
+        return _normalised(counted @ counted.T)
+
+
+def feature_table(
+    features: Callable[[Architecture], Features], architectures: Sequence[Architecture]
+) -> tuple[Matrix, NDArray[np.int64]]:
+    """How often each feature is in each network, ``n x k``, and the features' numbers, ``k``, rising."""
+    counted = [_numbered(features, architecture) for architecture in architectures]
+    numbers, columns = np.unique(np.concatenate([number for number, _ in counted]), return_inverse=True)
+    table = np.zeros((len(counted), len(numbers)))
+    table[np.repeat(np.arange(len(counted)), [len(times) for _, times in counted]), columns] = np.concatenate(
+        [times for _, times in counted]
+    )
+    return table, numbers
+
+
+def feature_numbers(features: Callable[[Architecture], Features], architecture: Architecture) -> list[int]:
+    """Numbers of a network's features, in its own order."""
+    return [int(number) for number in _numbered(features, architecture)[0]]
+
+
+_NUMBERS: dict[Hashable, int] = {}
+
+
+@functools.lru_cache(maxsize=20_000)
+def _numbered(
+    features: Callable[[Architecture], Features], architecture: Architecture
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Numbers of a network's features, in the order in which any were first met, and how often each is there."""
+    counted = features(architecture)
+    numbers = np.array([_NUMBERS.setdefault(feature, len(_NUMBERS)) for feature in counted], dtype=np.int64)
+    return numbers, np.array(list(counted.values()), dtype=np.float64)
 
 
 def weisfeiler_lehman(height: int = 2) -> FeatureKernel:

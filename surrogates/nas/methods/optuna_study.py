@@ -105,6 +105,8 @@ class RungStudy:
     study: optuna.Study
     shared: bool = False
     _known: dict[int, Architecture] = field(default_factory=dict)
+    _ended: dict[tuple[Architecture, int], Tried] = field(default_factory=dict)
+    _settled: int = 0
 
     def __post_init__(self) -> None:
         rungs = [rung.key for rung in self.lab.rungs]
@@ -116,16 +118,33 @@ class RungStudy:
 
     def tried(self) -> list[Tried]:
         """All that counts: finished, or running in a process that is alive."""
-        found: dict[tuple[Architecture, int], Tried] = {}
-        for trial in self.study.get_trials(deepcopy=False):
+        self._settle()
+        found = dict(self._ended)
+        for trial in self._trials()[self._settled :]:
             if trial.state == TrialState.RUNNING and self._orphan(trial):
                 self._fail(trial.number)
             elif self._counts(trial):
-                architecture, rung = self._of(trial), trial.user_attrs.get(RUNG, 0)
-                values = trial.user_attrs.get(VALUES) if trial.state in TOLD else None
-                one = Tried(architecture, rung, None if values is None else np.array(values, dtype=np.float64))
-                found.setdefault((architecture, rung), one)
+                one = self._tried(trial)
+                found.setdefault((one.architecture, one.rung), one)
         return list(found.values())
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def _settle(self) -> None:
+        """Enters what ended before any trial that runs, which nothing changes any more, in ``_ended``."""
+        for trial in self._trials()[self._settled :]:
+            if not trial.state.is_finished():
+                return
+            self._settled += 1
+            if self._counts(trial):
+                one = self._tried(trial)
+                self._ended.setdefault((one.architecture, one.rung), one)
+
+    def _tried(self, trial: FrozenTrial) -> Tried:
+        values = trial.user_attrs.get(VALUES) if trial.state in TOLD else None
+        told = None if values is None else np.array(values, dtype=np.float64)
+        return Tried(self._of(trial), trial.user_attrs.get(RUNG, 0), told)
 
     def of_others(self) -> list[Trial]:
         """What finished at the highest rung of the study and is not among the lab's own trials, at no CPU seconds.
@@ -136,10 +155,12 @@ class RungStudy:
         def figures(told: Mapping[str, float | None]) -> dict[str, float]:
             return {name: np.nan if value is None else value for name, value in told.items()}
 
+        if not self.shared:
+            return []
         known = {(trial.architecture, trial.rung) for trial in self.lab.trials}
         told = [
             (self._of(trial), int(trial.user_attrs[RUNG]), trial.user_attrs[TRIAL])
-            for trial in self.study.get_trials(deepcopy=False)
+            for trial in self._trials()
             if trial.state in TOLD and TRIAL in trial.user_attrs
         ]
         top = max((rung for _, rung, _ in told), default=0)
@@ -156,8 +177,9 @@ class RungStudy:
         """A network that was not tried before, at a rung; None where there is none left."""
         for _ in range(REPEATS):
             trial = self.study.ask()
-            trial.set_user_attr(RUNG, trial.user_attrs.get(RUNG, rung))
-            done = self._run(trial)
+            given = int(trial.user_attrs.get(RUNG, rung))
+            trial.set_user_attr(RUNG, given)
+            done = self._run(trial, given)
             if done is not None:
                 return done
         drawn = fresh(self.lab.space, self.rng, {one.architecture for one in self.tried()})
@@ -168,12 +190,13 @@ class RungStudy:
         self.study.enqueue_trial(
             dict(self.lab.space.parameters(architecture)), user_attrs={RUNG: rung, WORKER: _worker()}
         )
-        return self._run(self.study.ask())
+        trial = self.study.ask()
+        return self._run(trial, int(trial.user_attrs[RUNG]))
 
-    def _run(self, trial: optuna.Trial) -> Trial | None:
+    def _run(self, trial: optuna.Trial, rung: int) -> Trial | None:
         try:
             trial.set_user_attr(WORKER, _worker())
-            architecture, rung = self.lab.space.suggest(trial), int(trial.user_attrs[RUNG])
+            architecture = self.lab.space.suggest(trial)
             if not self.lab.space.admits(architecture) or self._taken(trial.number, architecture, rung):
                 self._fail(trial.number)
                 return None
@@ -189,7 +212,7 @@ class RungStudy:
         trial.set_user_attr("architecture", done.architecture.key)
         trial.set_user_attr("cpu_seconds", done.cpu_seconds)
         trial.set_user_attr(VALUES, [float(value) if np.isfinite(value) else "inf" for value in values])
-        if np.isfinite(done.error):
+        if self.shared and np.isfinite(done.error):
             measures = {name: float(value) if np.isfinite(value) else None for name, value in done.measures.items()}
             told = {"seed": done.seed, "error": float(done.error), "measures": measures, "curve": done.curve.tolist()}
             trial.set_user_attr(TRIAL, told)
@@ -203,12 +226,13 @@ class RungStudy:
 
     def _taken(self, number: int, architecture: Architecture, rung: int) -> bool:
         """Whether an earlier trial has this network at this rung."""
-        return any(
+        self._settle()
+        return (architecture, rung) in self._ended or any(
             trial.number < number
             and self._counts(trial)
             and trial.user_attrs.get(RUNG, 0) == rung
             and self._of(trial) == architecture
-            for trial in self.study.get_trials(deepcopy=False)
+            for trial in self._trials()[self._settled :]
         )
 
     def _counts(self, trial: FrozenTrial) -> bool:
@@ -222,7 +246,7 @@ class RungStudy:
 
     def _of(self, trial: FrozenTrial) -> Architecture:
         if trial.number not in self._known:
-            self._known[trial.number] = self.lab.space.suggest(optuna.trial.FixedTrial(trial.params))
+            self._known[trial.number] = self.lab.space.from_parameters(trial.params)
         return self._known[trial.number]
 
     def _orphan(self, trial: FrozenTrial) -> bool:

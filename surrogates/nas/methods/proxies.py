@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from surrogates.architecture import Architecture
 from surrogates.batches import prepare
-from surrogates.nas.cost import flops
+from surrogates.nas.cost import flops, parameters
 from surrogates.nas.lab import Lab, Shapes
 from surrogates.nas.live import Task
 from surrogates.nas.methods.fresh import fresh
@@ -81,7 +81,7 @@ class Parameters(_Counted):
         Raises:
             ValueError: without shapes.
         """
-        return float(architecture.n_parameters(self._shapes.design_shape, self._shapes.n_outputs))
+        return float(parameters(architecture, self._shapes.design_shape, self._shapes.n_outputs))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from benchmarks import search_methods, search_tables
-from benchmarks.search_methods import bootstrap, curve, fixed_nets, methods, reached
+from benchmarks.search_methods import Job, bootstrap, bootstrap_mean, curve, fixed_nets, methods, processes, reached
 from benchmarks.search_problems import PROBLEMS, SearchProblem
 from surrogates.nas.lab import Found, search_with
 from surrogates.nas.table import TableLab
@@ -31,20 +32,65 @@ def test_figures_of_a_replay_by_hand():
     assert bootstrap(np.array([3.0] * 50)) == (3.0, 3.0)
     low, high = bootstrap(np.array([1.0] * 20 + [np.inf] * 20))
     assert low == 1.0 and high == np.inf
+    near = next(row for row in order[1:] if table.final[row] > 1.01 * table.final.min())
+    close = replace(found, incumbents=((1.0, table.architectures[near]),))
+    assert reached(close, table) == np.inf
+    assert reached(close, table, table.final[near] / table.final.min() - 1 + 1e-9) == 1.0
+
+
+def test_interval_of_a_mean_is_that_of_normal_theory():
+    values = np.random.default_rng(0).normal(3.0, 2.0, size=400)
+    half = 1.645 * values.std() / 400**0.5
+    np.testing.assert_allclose(bootstrap_mean(values), values.mean() + half * np.array([-1, 1]), atol=0.15 * half)
+
+
+def bend_table(folder):
+    """A made-up table in a file named after a problem."""
+    space = PROBLEMS["bend"].space
+    table = replace(made_up_table(), space=space, architectures=tuple(space.everything()))
+    table.save(folder / "bend.npz")
+    return table
 
 
 def test_methods_are_compared_on_a_table(tmp_path, capsys):
-    space = PROBLEMS["bend"].space
-    table = replace(made_up_table(), space=space, architectures=tuple(space.everything()))
-    table.save(tmp_path / "bend.npz")
-    search_methods.main(["--quick", "--method", "random", "top-K", "--table", str(tmp_path / "bend.npz")])
-    report = last_line(capsys)
-    assert report["seeds"] == 50 and set(report["cpu_to_within_1pct"]["bend"]) == {"random", "one-epoch top-K"}
-    assert set(report["interval"]["bend"]) == {"random", "one-epoch top-K"}
+    table = bend_table(tmp_path)
+    given = ["--workers", "1", "--method", "random", "top-K", "--table", str(tmp_path / "bend.npz")]
+    search_methods.main(["--quick", *given])
+    out = capsys.readouterr().out
+    report = json.loads(out.splitlines()[-1])
+    assert report["seeds"] == 50
+    names = {"random", "one-epoch top-K"}
+    assert all(set(report[figure]["bend"]) == names for figure in search_methods.FIGURES)
+    for name in names:
+        one, five = (report[f"cpu_to_within_{near}"]["bend"][name] or np.inf for near in ("1pct", "5pct"))
+        assert five <= one
+        low, high = report["regret_interval"]["bend"][name]
+        assert low <= report["regret"]["bend"][name] <= high
+        assert report["regret"]["bend"][name] == report["anytime"]["bend"][name][-1]
     regret = report["anytime"]["bend"]
     assert all((np.diff(values) <= 1e-9).mean() > 0.5 for values in regret.values())
+    facts = report["tables"]["bend"]
+    assert facts["networks"] == len(table.architectures)
+    assert facts["within_5pct"] == (table.final <= 1.05 * table.final.min()).sum() >= facts["within_1pct"] >= 1
+    last = table.error[:, -1]
+    assert facts["correlation_of_seeds"] == pytest.approx(spearmanr(last[:, 0], last[:, 1]).statistic, abs=2e-3)
+    assert f"{facts['within_1pct']} networks are within 1 %" in out
     with pytest.raises(SystemExit, match="named after"):
         search_methods.main(["--table", str(tmp_path / "other.npz")])
+
+
+def test_replays_do_not_depend_on_the_number_of_processes(tmp_path):
+    bend_table(tmp_path)
+    chosen = methods(PROBLEMS["bend"].space)[:2]
+    jobs = [Job(tmp_path / "bend.npz", m, seeds, 0.05) for m in chosen for seeds in (range(3), range(3, 5))]
+    with processes(1) as run:
+        alone = list(run(jobs))
+    with processes(2) as run:
+        together = list(run(jobs))
+    assert [one.regret.shape[0] for one in alone] == [3, 2, 3, 2]
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.spent, other.spent)
+        np.testing.assert_array_equal(one.regret, other.regret)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
