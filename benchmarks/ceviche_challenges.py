@@ -46,7 +46,7 @@ FULL = {
     "beam_splitter": (0.16, 8, 8),
     "power_splitter": (0.16, 9, 8),
     "mode_converter": (0.14, 6, 6),
-    "wdm": (0.16, 5, 5),
+    "wdm": (0.16, 8, 8),
 }
 LIGHTWEIGHT = {name: (0.16 if name == "wdm" else 0.20, 3, 3) for name in CHALLENGES}
 COARSE_UM = (0.04, 0.02)  # cells and pixels of the first stages at full resolution
@@ -59,7 +59,7 @@ STARTS = 3, 6, 1  # lightweight, full, and full but quick; the best is gone on w
 
 
 # Cells of 40 nm would shift the demultiplexer's bands into each other. It must come far inside its windows while its
-# edges are grey, as their rounding to pixels costs some 5 dB, which exchanges of pixels win back.
+# edges are grey, as rounding them to pixels and widths costs it 14 dB, which exchanges of pixels win back.
 WDM_STAGES = (
     (
         Stage("power", 4.0, 1.0, 0.0, 150, (-3,)),
@@ -75,6 +75,7 @@ WDM_STAGES = (
         Stage("db", 128.0, 0.3, 30.0, 40),
         Stage("db", 192.0, 0.3, 40.0, 40),
         Stage("db", 256.0, 0.2, 60.0, 60),
+        Stage("db", 512.0, 0.2, 60.0, 40),
     ),
 )
 EXCHANGED = 2500  # edge pixels of the full demultiplexer that exchanges are chosen among

@@ -34,7 +34,7 @@ from surrogates.nas.live import LiveLab
 from surrogates.nas.methods import RandomSearch
 
 FOLDER = Path.home() / ".cache" / "invdesign" / "search_live"
-BEST = ("one-epoch top-K", "halving")
+BEST = ("Gaussian process (wl)", "flops", "one-epoch top-K")
 BASELINE = RandomSearch().name
 
 

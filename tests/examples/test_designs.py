@@ -16,7 +16,7 @@ FULL = {
     "power_splitter": (9, 8, 0.0090),
     "mode_converter": (6, 6, 0.9095),
     "beam_splitter": (6, 6, 0.0),
-    "wdm": (5, 5, 0.0),
+    "wdm": (8, 8, 0.0),
 }
 
 
