@@ -148,6 +148,7 @@ def search(problem: Challenge, space: DensitySpace, quick: bool, seed: int, dead
                 state.check_time()
             state.descend(theta, last, "descent")
             if lightweight or name == "wdm":
+                state.check_time()
                 polish(state, state.best[1], "polished", None if lightweight else EXCHANGED)
             ended.append(state.best)
     except OutOfTime:
