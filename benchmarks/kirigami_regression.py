@@ -126,6 +126,14 @@ class Data:
         held, kept = orbits[:count], orbits[count:]
         return tuple(np.flatnonzero(np.isin(self.table.orbit, part)) for part in (kept, held))  # type: ignore[return-value]
 
+    def subset(self, count: int, seed: int) -> Rows:
+        """So many training rows, drawn by orbit: mirror images stay together as far as the count allows."""
+        pool = self.split()[0]
+        orbits = np.random.default_rng(100 + seed).permutation(np.unique(self.table.orbit[pool]))
+        rank = np.empty(self.table.orbit.max() + 1, dtype=np.int64)
+        rank[orbits] = np.arange(len(orbits))
+        return pool[np.argsort(rank[self.table.orbit[pool]], kind="stable")][:count]
+
     def mirrored(self, x: Real) -> Real:
         """The same inputs with the order of the rows reversed."""
         if x.ndim == 3:
@@ -204,11 +212,8 @@ def r2(true: Real, found: Real) -> Real:
 
 def scores(data: Data, method: str, count: int, seed: int) -> Real:
     """R2 of strain, of its logarithm, and of stress, on the held-out orbits."""
-    pool, test = data.split()
-    orbits = np.random.default_rng(100 + seed).permutation(np.unique(data.table.orbit[pool]))
-    rank = np.empty(data.table.orbit.max() + 1, dtype=np.int64)
-    rank[orbits] = np.arange(len(orbits))
-    rows = pool[np.argsort(rank[data.table.orbit[pool]], kind="stable")][:count]
+    test = data.split()[1]
+    rows = data.subset(count, seed)
     logs = np.log(data.labels)
     centre, spread = logs[rows].mean(0), logs[rows].std(0)
     found = METHODS[method](data, rows, (logs[rows] - centre) / spread, test, seed) * spread + centre

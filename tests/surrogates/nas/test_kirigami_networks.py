@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.kirigami_networks import (
+from benchmarks.kirigami_answers import (
     FEATURES,
     HALF,
     OURS,
@@ -14,10 +14,10 @@ from benchmarks.kirigami_networks import (
     Cell,
     Subset,
     asked,
-    best_fixed,
     family,
     space,
 )  # fmt: skip
+from benchmarks.kirigami_networks import best_fixed
 from benchmarks.kirigami_regression import Data
 from benchmarks.mos2_problem import Mos2
 from tests.mos2 import table_or_skip
