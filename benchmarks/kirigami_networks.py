@@ -15,11 +15,11 @@ the same epochs.
 - resnet, unet, fno, mlp: the fixed families, the learning rate tuned for as long as others search;
 - process: a Gaussian process of rows and pairs of rows; features: a process and row networks with linear-elastic
   features and load paths, as in `kirigami_regression`: both without a search;
-- ours: of halving with half the CPU seconds, process and features, that of the least error on the validation orbits,
-  for which process and features are fitted on four fifths as well; all of that counts.
+- ours: the mean of halving with half the CPU seconds, process and features, with the shares of least error on the
+  validation orbits, for which process and features are fitted on four fifths as well; all of that counts.
 
 Intervals are 90 % bootstrap intervals over subsets and seeds. Answers are kept in the folder, if one is given, and the
-same command goes on. $INVDESIGN_DATA is needed. The last line is one JSON object.
+same command goes on. $INVDESIGN_DATA is needed; --quick takes about 80 CPU seconds. The last line is one JSON object.
 """
 
 from __future__ import annotations
