@@ -14,6 +14,7 @@ import optuna
 from numpy.typing import NDArray
 
 from surrogates.architecture import OF_GRIDS, Architecture, Block
+from surrogates.nas.cost import flops
 from surrogates.networks import IDENTITY, OPERATIONS
 
 Codes = tuple[int, ...]
@@ -41,16 +42,28 @@ class Cap:
 
     Args:
         design_shape, n_outputs: of the problem.
-        parameters: trainable numbers.
+        parameters: trainable numbers; None for any.
+        flops: of a prediction, as ``cost.flops`` counts them; None for any.
+
+    Raises:
+        ValueError: for a cap on nothing.
     """
 
     design_shape: tuple[int, ...]
     n_outputs: int
-    parameters: int
+    parameters: int | None = None
+    flops: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.parameters is None and self.flops is None:
+            raise ValueError("Expected parameters, flops or both to cap. Got neither; leave the cap out for none.")
 
     def admits(self, architecture: Architecture) -> bool:
         """Whether it is cheap enough."""
-        return architecture.n_parameters(self.design_shape, self.n_outputs) <= self.parameters
+        shape, outputs = self.design_shape, self.n_outputs
+        if self.parameters is not None and architecture.n_parameters(shape, outputs) > self.parameters:
+            return False
+        return self.flops is None or flops(architecture, shape, outputs) <= self.flops
 
 
 @dataclass(frozen=True)

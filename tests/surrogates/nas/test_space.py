@@ -102,6 +102,21 @@ def test_the_cap_is_part_of_the_space():
         space.capped(Cap((20, 20), 3, 1)).sample(rng)
 
 
+def test_the_cap_may_be_on_flops_or_on_both():
+    space = ArchitectureSpace(length=1, widths=(8, 16))
+    everything = space.everything()
+    products = {a: flops(a, (20, 20), 3) for a in everything}
+    sizes = {a: a.n_parameters((20, 20), 3) for a in everything}
+    most, largest = int(np.median(list(products.values()))), int(np.median(list(sizes.values())))
+    cheap = space.capped(Cap((20, 20), 3, flops=most))
+    assert set(cheap.everything()) == {a for a in everything if products[a] <= most}
+    both = space.capped(Cap((20, 20), 3, largest, most))
+    assert set(both.everything()) == {a for a in everything if products[a] <= most and sizes[a] <= largest}
+    assert len(both.everything()) < len(cheap.everything()) < len(everything)
+    with pytest.raises(ValueError, match="leave the cap out"):
+        Cap((20, 20), 3)
+
+
 def test_optuna_suggests_what_parameters_say():
     rng = np.random.default_rng(1)
     for _ in range(20):
