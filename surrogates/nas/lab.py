@@ -100,7 +100,8 @@ class Lab(Protocol):
     """Trains, or looks up, what a search asks; the same question again in one search costs nothing.
 
     ``shapes`` are the problem's, None where nothing tells them. ``seeds`` is how many trainings of a network there are
-    to ask for, by seeds from 0; None for as many as wanted.
+    to ask for, by seeds from 0; None for as many as wanted. ``record`` enters a trial that a method has from elsewhere,
+    and charges nothing.
     """
 
     space: ArchitectureSpace
@@ -117,6 +118,7 @@ class Lab(Protocol):
 
     def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial: ...
     def charge(self, cpu_seconds: float) -> None: ...
+    def record(self, trial: Trial) -> None: ...
 
 
 class Method(Protocol):

@@ -108,7 +108,7 @@ class LiveLab:
         task: what is learned.
         budget_cpu_seconds: of the search.
         cache: of finished trials and checkpoints.
-        watch: called with every trial that is charged, in order.
+        watch: called with every trial that is entered in the record, in order.
     """
 
     space: ArchitectureSpace
@@ -168,10 +168,14 @@ class LiveLab:
         entry = entries[number]
         trial = Trial(architecture, number, seed, entry.error, entry.measures, entry.curve, charged, self.spent)
         self._asked[architecture, number, seed] = trial
+        self.record(trial)
+        return trial
+
+    def record(self, trial: Trial) -> None:
+        """Enters a trial in the search's record, and shows it to who watches."""
         self.trials.append(trial)
         if self.watch is not None:
             self.watch(trial)
-        return trial
 
     def _entries(self, architecture: Architecture, rung: int, seed: int) -> dict[int, Entry]:
         """Entries of the rungs from the first of the chain up to this one, trained where the cache lacks them."""

@@ -208,5 +208,9 @@ class TableLab:
         error = float(self.table.error[row, number, column])
         trial = Trial(architecture, number, seed, error, measures, curve, charged, self.spent)
         self._asked[architecture, number, column] = trial
-        self.trials.append(trial)
+        self.record(trial)
         return trial
+
+    def record(self, trial: Trial) -> None:
+        """Enters a trial in the search's record."""
+        self.trials.append(trial)

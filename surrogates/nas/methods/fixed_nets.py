@@ -70,4 +70,4 @@ def _tuned(lab: Lab, retunable: Retunable, architecture: Architecture, rates: tu
     finally:
         if done:
             best = min(done, key=lambda trial: trial.error)
-            lab.trials.append(replace(best, cpu_seconds=spent, spent=lab.spent))
+            lab.record(replace(best, cpu_seconds=spent, spent=lab.spent))

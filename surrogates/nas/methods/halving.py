@@ -122,7 +122,8 @@ class AsynchronousHalving:
             try:
                 self._work(study)
             finally:
-                lab.trials += study.of_others()
+                for trial in study.of_others():
+                    lab.record(trial)
 
     def _work(self, study: RungStudy) -> None:
         while True:

@@ -10,7 +10,7 @@ from surrogates import Dataset, SearchError, TrainingConfig
 from surrogates.choice import ArchitectureChoice
 from surrogates.nas.choice import by_method
 from surrogates.nas.lab import Rung
-from surrogates.nas.methods import RandomSearch, SuccessiveHalving
+from surrogates.nas.methods import FixedNets, RandomSearch, SuccessiveHalving
 from tests.surrogates.nas.problems import SMALL
 from tests.surrogates.toy import Toy, level_data
 
@@ -65,6 +65,15 @@ def test_gives_the_best_of_the_last_rung_ready_to_train(data):
     assert result.config == CONFIG
     report = ensemble.fit(data, seed=0)
     assert np.isfinite(report.levels[0].value_error)
+
+
+def test_progress_is_told_of_every_network_whose_rate_is_tuned(data):
+    seen = []
+    nets = tuple(SMALL.everything()[:2])
+    choice = by_method(FixedNets(nets, (1e-3, 4e-3)), space=SMALL, rungs=RUNGS[:1], members=2, config=CONFIG)
+    result = choice.choose(data, seed=0, progress=seen.append)
+    assert [trial.architecture for trial in seen] == [trial.architecture for trial in result.trials] == list(nets)
+    assert result.config.learning_rate in (1e-3, 4e-3)
 
 
 def test_replays_from_the_memo_the_same(data):
