@@ -6,7 +6,7 @@
 The problems are those of the tables, the space is larger (three widths for one), and every draw has training samples of
 its own, so that nothing is known from the tables. Each method searches each draw for the same CPU seconds, its own
 computing included; what one has trained another takes from a cache and is charged for alike. The network that it gives,
-as trained by the search, is judged on samples that no search sees. Intervals are 90 % bootstrap intervals over draws of
+as trained by the search, is judged on samples that no search sees. Intervals are 90 % t-intervals over draws of
 the mean, and of the mean difference to random search on the same draw; below 0 the method is better. By default
 methods are random search, one-epoch top-K and those that the tables say are best. Finished trials are kept in the
 folder, and the same command goes on. The last line is one JSON object.

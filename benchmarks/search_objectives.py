@@ -11,8 +11,8 @@ random order, under each objective for the same CPU seconds:
 - none: the first network of the order, at no cost.
 
 Each pick then designs the bend: `surrogate(fixed(pick))`, all CPU seconds counted, the same for each, several seeds.
-Its figure is the transmission of the best design that the solver verified. Intervals are 90 % bootstrap intervals over
-draws and seeds of the mean, and of the mean difference to the search for responses. The last line is one JSON object.
+Its figure is the transmission of the best design that the solver verified. Intervals are 90 % t-intervals over draws,
+seeds averaged, of the mean and of the mean difference to the search for responses. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def benchmark(size: Size, folder: Path) -> dict[str, Any]:
     began = time.process_time()
     simulator = device()
     problem = bend_problem(simulator)
-    found: dict[str, list[float]] = {name: [] for name in (*MEASURES, NONE)}
+    found: dict[str, list[list[float]]] = {name: [] for name in (*MEASURES, NONE)}
     pairs = ((RESPONSE, GRADIENT), (RESPONSE, FIELD), (GRADIENT, FIELD))
     ranks: dict[str, list[float]] = {f"{a}, {b}": [] for a, b in pairs}
     differ = 0
@@ -224,7 +224,7 @@ def benchmark(size: Size, folder: Path) -> dict[str, Any]:
                 if (pick, seed) not in done:
                     done[pick, seed] = designed(pick, problem, size, seed)
                 own.append(done[pick, seed])
-            found[name] += own
+            found[name].append(own)
             print(f"  {name:10s}{figures}  designs {', '.join(f'{v:.4f}' for v in own)}  {pick.key}", flush=True)
     result = against(found, RESPONSE, "transmission")
     print(answer(differ, size.draws, result))

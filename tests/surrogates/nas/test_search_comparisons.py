@@ -26,6 +26,18 @@ def test_interval_holds_the_mean_and_narrows():
     assert np.isnan(interval(values[:2])).all()
 
 
+def test_intervals_of_a_few_values_hold_the_mean_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    found = [interval(rng.normal(size=3)) for _ in range(2000)]
+    assert np.mean([low < 0 < high for low, high in found]) == pytest.approx(0.9, abs=0.02)
+
+
+def test_seeds_of_a_draw_count_as_one(capsys):
+    told = against({"plain": [[0.0, 0.0], [0.2, 0.4], [1.0, 1.2]]}, "plain", "figure")
+    once = against({"plain": [0.0, 0.3, 1.1]}, "plain", "figure")
+    assert told == once
+
+
 def test_differences_are_of_the_same_repeats(capsys):
     hard = [0.0, 1.0, 5.0]
     told = against({"plain": hard, "better": [v + 0.1 for v in hard]}, "plain", "some figure")
