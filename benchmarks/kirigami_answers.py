@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,30 +13,30 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from benchmarks.kirigami_regression import Data, ours, process
+from benchmarks.kirigami_regression import Data, process, rows_net
+from benchmarks.kirigami_training import Final, asked, settle
 from surrogates import Architecture, Dataset, LevelData, TrainingConfig
 from surrogates.families import FAMILIES
 from surrogates.files import atomic_path
 from surrogates.nas.lab import Found, Method, Rung, search_with
-from surrogates.nas.learner import Learner
 from surrogates.nas.live import LiveLab, Task
 from surrogates.nas.methods import Darts, FixedNets, RandomSearch, SuccessiveHalving
 from surrogates.nas.methods.darts import darts
 from surrogates.nas.space import ArchitectureSpace
-from surrogates.networks import SurrogateNetwork
 from surrogates.states import load_state
 from surrogates.symmetry import augment
 
 Real = NDArray[np.float64]
 Rows = NDArray[np.int64]
+VERSION = 2  # of the answers that a folder keeps
 VALIDATION = 0.2
 RATES = (4e-3, 2e-3, 8e-3, 1e-3)
+BATCH = 32
 FIXED = ("resnet", "unet", "fno", "mlp")
-RANDOM, HALVING, HALF = "random search", "halving", "half of halving"
-SEARCHED = {RANDOM: RandomSearch(), HALVING: SuccessiveHalving(), HALF: SuccessiveHalving()}
+RANDOM, HALVING = "random search", "halving"
+SEARCHED: dict[str, Method] = {RANDOM: RandomSearch(), HALVING: SuccessiveHalving()}
 CONTINUOUS, PRUNED, DISCRETE = "DARTS continuous", "DARTS pruned", "DARTS discrete"
 PROCESS, FEATURES, OURS = "process", "features", "ours"
-MIXED = (HALF, PROCESS, FEATURES)
 NAMES = (CONTINUOUS, PRUNED, DISCRETE, RANDOM, HALVING, *FIXED, PROCESS, FEATURES, OURS)
 
 
@@ -47,24 +46,25 @@ class Size:
 
     Args:
         labels: of the subsets.
-        search_cpu_seconds: of a search, at each number of labels.
+        cpu_seconds: of each answer, at each number of labels: half for the search, the rest for the final training.
         epochs: of a trial at the last rung, at each number of labels; the final training's are ``longer`` times as
             many.
         mixed_epochs: of the supernet, as many as a search has time for.
+        members: of the final training, at most, as the CPU seconds allow.
         subsets, seeds: of labels, and of networks on each.
     """
 
     labels: tuple[int, ...] = (300, 1_000, 3_000)
-    search_cpu_seconds: dict[int, float] = field(default_factory=lambda: {300: 30.0, 1_000: 45.0, 3_000: 75.0})
+    cpu_seconds: dict[int, float] = field(default_factory=lambda: {300: 30.0, 1_000: 40.0, 3_000: 60.0})
     epochs: dict[int, int] = field(default_factory=lambda: {300: 24, 1_000: 9, 3_000: 4})
     mixed_epochs: dict[int, int] = field(default_factory=lambda: {300: 24, 1_000: 14, 3_000: 8})
     longer: int = 3
-    members: int = 2
+    members: int = 12
     subsets: int = 3
     seeds: int = 2
 
 
-QUICK = Size((300,), {300: 4.0}, {300: 4}, {300: 2}, 1, 1, 1, 1)
+QUICK = Size((300,), {300: 6.0}, {300: 4}, {300: 2}, 1, 2, 1, 1)
 
 
 def space() -> ArchitectureSpace:
@@ -117,12 +117,11 @@ class Subset:
         plain = LevelData.values_only(self.data.sheets[rows], responses, self.data.table.orbit[rows])
         return augment(plain, [lambda design: design[::-1]])
 
-    def lab(self, epochs: int, budget: float) -> LiveLab:
-        """Trains on four fifths, judges on the rest."""
+    def task(self, epochs: int) -> Task:
+        """To train on four fifths and judge on the rest."""
         rungs = tuple(Rung(e) for e in sorted({max(epochs // 9, 1), max(epochs // 3, 1), epochs}))
         train, check = (self.samples(rows) for rows in self.parts)
-        task = Task(Dataset({0: train}), check, TrainingConfig(batch_size=32), rungs)
-        return LiveLab(space(), task, budget)
+        return Task(Dataset({0: train}), check, TrainingConfig(batch_size=BATCH), rungs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,12 +131,12 @@ class Answer:
     Args:
         values: logarithms of strain and strength, ``n x 2``.
         cpu_seconds: all that it cost.
-        held: the same of the validation orbits, by what was trained without them; none if it was not asked.
+        members: networks of the final training.
     """
 
     values: Real
     cpu_seconds: float
-    held: Real = field(default_factory=lambda: np.zeros((0, 2)))
+    members: int = 0
 
 
 @dataclass(eq=False)
@@ -160,25 +159,34 @@ class Cell:
         if name not in self._done and (kept := self._kept(name)) is not None:
             self._done[name] = kept
         if name not in self._done:
-            before = set(self._done)
-            if name in (CONTINUOUS, PRUNED, DISCRETE):
-                self._done |= self._darts()
-            elif name == OURS:
-                self._done[name] = self._mixed()
-            elif name in (PROCESS, FEATURES):
-                self._done[name] = self._plain(name)
-            else:
-                self._done[name] = self._searched(name)
-            for new in self._done.keys() - before:
-                self._keep(new)
+            new = self._darts() if name in (CONTINUOUS, PRUNED, DISCRETE) else {name: self._made(name)}
+            self._done |= new
+            for one in new:
+                self._keep(one)
         return self._done[name]
 
+    def _made(self, name: str) -> Answer:
+        if name == OURS:
+            return self._mixed()
+        if name == PROCESS:
+            began = time.process_time()
+            values = self._fit(PROCESS, self.subset.rows, self.subset.test)
+            return Answer(values, time.process_time() - began)
+        if name == FEATURES:
+            began, most = time.process_time(), self.budget - self.subset.data.features_cpu_seconds
+            values, members = self._features(self.subset.rows, self.subset.test, began + most)
+            spent = time.process_time() - began + self.subset.data.features_cpu_seconds
+            return Answer(values, spent, members)
+        return self._searched(name, self.budget)[0]
+
     def _file(self, name: str) -> Path | None:
-        """One for all that decides an answer but the code."""
+        """One for all that decides an answer but the code; that has a version."""
         if self.folder is None:
             return None
         size = replace(self.size, labels=(), subsets=0, seeds=0)
-        about = hashlib.sha256(repr((size, torch.__version__)).encode()).hexdigest()[:8]
+        sheets = hashlib.sha256(self.subset.data.labels.tobytes() + self.subset.rows.tobytes()).hexdigest()
+        decides = (size, sheets, RATES, VALIDATION, BATCH, space(), VERSION, torch.__version__)
+        about = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
         part = f"{self.subset.count}-{self.subset.number}-{self.seed}-{name.replace(' ', '_')}"
         return self.folder / f"{part}-{about}.npz"
 
@@ -187,13 +195,13 @@ class Cell:
         if file is None or not file.exists():
             return None
         with np.load(file, allow_pickle=False) as arrays:
-            return Answer(arrays["values"], float(arrays["cpu_seconds"]), arrays["held"])
+            return Answer(arrays["values"], float(arrays["cpu_seconds"]), int(arrays["members"]))
 
     def _keep(self, name: str) -> None:
         file, one = self._file(name), self._done[name]
         if file is not None:
             with atomic_path(file) as partial, partial.open("wb") as stream:
-                np.savez(stream, values=one.values, cpu_seconds=one.cpu_seconds, held=one.held)
+                np.savez(stream, values=one.values, cpu_seconds=one.cpu_seconds, members=one.members)
 
     @property
     def epochs(self) -> int:
@@ -202,73 +210,80 @@ class Cell:
 
     @property
     def budget(self) -> float:
-        """CPU seconds of a search."""
-        return self.size.search_cpu_seconds[self.subset.count]
+        """CPU seconds of an answer."""
+        return self.size.cpu_seconds[self.subset.count]
 
-    def _searched(self, name: str) -> Answer:
+    def _searched(self, name: str, budget: float) -> tuple[Answer, Real]:
+        """An answer, and what the network that the search trained says of the validation orbits."""
         method: Method = SEARCHED.get(name) or FixedNets((family(name),), RATES)
-        lab = self.subset.lab(self.epochs, self.budget * (0.5 if name == HALF else 1.0))
+        lab = LiveLab(space(), self.subset.task(self.epochs), budget / 2)
         found = search_with(method, lab, self.seed)
-        return self._trained(found.best, lab, found)
-
-    def _trained(self, architecture: Architecture, lab: LiveLab, found: Found) -> Answer:
-        """Networks of one architecture on all labels of the subset."""
         began = time.process_time()
         rate = found.learning_rate or lab.task.config.learning_rate
-        values = final(architecture, rate, self.subset, self.size, self.epochs, self.seed)
+        held = self._held(found, lab.at_rate(rate))
         spent = found.spent + time.process_time() - began
-        return Answer(values, spent, self._held(architecture, lab.at_rate(rate)))
+        return self._trained(found.best, rate, spent, budget), held
 
-    def _held(self, architecture: Architecture, lab: LiveLab) -> Real:
-        """What the network that the search had trained says of the validation orbits."""
-        network = architecture.build(lab.task.train.design_shape, lab.task.codec.n_outputs)
-        load_state(network, lab.weights(architecture))
+    def _trained(self, architecture: Architecture, rate: float, spent: float, budget: float) -> Answer:
+        """Networks of one architecture on all labels of the subset, for the CPU seconds that are left."""
+        began = time.process_time()
+        subset = self.subset
+        config = TrainingConfig(batch_size=BATCH, learning_rate=rate)
+        epochs = self.size.longer * self.epochs
+        final = Final(architecture, config, subset.samples(subset.rows), epochs, self.size.members)
+        values, members = final.answers(subset.data.sheets[subset.test], self.seed, budget - spent)
+        return Answer(values, spent + time.process_time() - began, members)
+
+    def _held(self, found: Found, lab: LiveLab) -> Real:
+        network = found.best.build(lab.task.train.design_shape, lab.task.codec.n_outputs)
+        load_state(network, lab.weights(found.best))
         codec = lab.task.codec
         return asked(network, self.subset.data.sheets[self.subset.parts[1]], codec.mean, codec.scale)
 
     def _darts(self) -> dict[str, Answer]:
-        lab = self.subset.lab(self.epochs, self.budget)
-        result = darts(Darts(epochs=self.size.mixed_epochs[self.subset.count]), lab, np.random.default_rng(self.seed))
+        """All three; the supernet and the network chosen have the same CPU seconds beyond the search."""
+        subset = self.subset
+        lab = LiveLab(space(), subset.task(self.epochs), self.budget / 2)
+        result = darts(Darts(epochs=self.size.mixed_epochs[subset.count]), lab, np.random.default_rng(self.seed))
+        sheets, config, codec = subset.data.sheets[subset.test], lab.task.config, lab.task.codec
+        pruned = Answer(asked(result.pruned, sheets, codec.mean, codec.scale), lab.spent)
         began = time.process_time()
-        rate = lab.task.config.learning_rate
-        values = final(result.architecture, rate, self.subset, self.size, self.epochs, self.seed)
-        last = time.process_time() - began
-        sheets = self.subset.data.sheets[self.subset.test]
-        mixed, pruned = (
-            asked(network, sheets, lab.task.codec.mean, lab.task.codec.scale)
-            for network in (result.supernet, result.pruned)
-        )
-        return {
-            CONTINUOUS: Answer(mixed, result.cpu_seconds),
-            PRUNED: Answer(pruned, result.cpu_seconds),
-            DISCRETE: Answer(values, lab.spent + last),
-        }
+        epochs, left = self.size.longer * self.epochs, self.budget - lab.spent
+        settle(result.supernet, codec, subset.samples(subset.rows), config, epochs, left, self.seed)
+        mixed = asked(result.supernet, sheets, codec.mean, codec.scale)
+        continuous = Answer(mixed, lab.spent + time.process_time() - began, 1)
+        discrete = self._trained(result.architecture, config.learning_rate, lab.spent, self.budget)
+        return {CONTINUOUS: continuous, PRUNED: pruned, DISCRETE: discrete}
 
-    def _plain(self, name: str) -> Answer:
-        """On all labels."""
-        began = time.process_time()
-        values = self._fit(name, self.subset.rows, self.subset.test)
-        return Answer(values, time.process_time() - began)
-
-    def _fit(self, name: str, rows: Rows, test: Rows) -> Real:
+    def _fit(self, name: str, rows: Rows, test: Rows, seed: int = 0) -> Real:
+        """A process, without features or with them, or row networks with them."""
         data = self.subset.data
         logs = np.log(data.labels[rows])
         centre, spread = logs.mean(0), logs.std(0)
-        method: Callable[..., Real] = process if name == PROCESS else ours
-        return np.asarray(method(data, rows, (logs - centre) / spread, test, self.seed) * spread + centre)
+        given = data, rows, (logs - centre) / spread, test, seed
+        values = rows_net(*given) if name == "rows" else process(*given, linear=name == "linear")
+        return np.asarray(values * spread + centre)
+
+    def _features(self, rows: Rows, test: Rows, until: float) -> tuple[Real, int]:
+        """Mean of the process with features and of row networks, more of these until that CPU time is near."""
+        plain = self._fit("linear", rows, test)
+        nets, longest, last = list[Real](), 0.0, time.process_time()
+        while not nets or (last + longest < until and len(nets) < self.size.members):
+            nets.append(self._fit("rows", rows, test, 100 * self.seed + len(nets)))
+            longest, last = max(longest, time.process_time() - last), time.process_time()
+        return (plain + np.mean(nets, axis=0)) / 2, len(nets)
 
     def _mixed(self) -> Answer:
+        """Features and, with what CPU time is left, a searched network; shares suit the validation orbits."""
         train, check = self.subset.parts
-        total, held = 0.0, []
-        for name in MIXED:
-            one = self.answer(name)
-            total += one.cpu_seconds
-            began = time.process_time()
-            held.append(one.held if len(one.held) else self._fit(name, train, check))
-            total += time.process_time() - began
-        weights = shares(np.stack(held), np.log(self.subset.data.labels[check]))
-        values = [share * self.answer(name).values for share, name in zip(weights, MIXED, strict=True)]
-        return Answer(np.sum(values, axis=0), total)
+        began = time.process_time() - self.subset.data.features_cpu_seconds
+        held = self._features(train, check, began)[0]
+        values = self._features(self.subset.rows, self.subset.test, began)[0]
+        spent = time.process_time() - began
+        other, other_held = self._searched(HALVING, max(self.budget - spent, 0.2 * self.budget))
+        weights = shares(np.stack([held, other_held]), np.log(self.subset.data.labels[check]))
+        mean = weights[0] * values + weights[1] * other.values
+        return Answer(mean, spent + other.cpu_seconds, other.members)
 
 
 def shares(answers: Real, true: Real) -> Real:
@@ -285,31 +300,3 @@ def shares(answers: Real, true: Real) -> Real:
         np.column_stack([rows, np.full(len(rows), certain)]).T, np.append(np.zeros(rows.shape[1]), certain)
     )
     return np.asarray(weights / weights.sum())
-
-
-def final(architecture: Architecture, rate: float, subset: Subset, size: Size, epochs: int, seed: int) -> Real:
-    """Mean of the answers of some networks trained on the whole subset, ``n x 2``."""
-    config = TrainingConfig(batch_size=32, learning_rate=rate)
-    samples = subset.samples(subset.rows)
-    task = Task(Dataset({0: samples}), samples, config, (Rung(size.longer * epochs),))
-    answers = []
-    for member in range(size.members):
-        learner = Learner(architecture, config, samples, task.codec, size.longer * epochs, 100 * seed + member)
-        few = learner.prepared(samples.take(np.arange(2)))
-        for _ in range(size.longer * epochs):
-            learner.advance(few, "value")
-        learner.network.load_state_dict(learner.average)
-        sheets = subset.data.sheets[subset.test]
-        answers.append(asked(learner.network, sheets, task.codec.mean, task.codec.scale))
-    return np.asarray(np.mean(answers, axis=0))
-
-
-def asked(network: SurrogateNetwork, sheets: Real, mean: Real, scale: Real) -> Real:
-    """Mean of the answers for the sheets and their images, ``n x 2``."""
-    network.eval()
-    total = np.zeros((len(sheets), 2))
-    with torch.no_grad():
-        for images in (sheets, sheets[:, ::-1]):
-            parts = torch.from_numpy(np.ascontiguousarray(images)).float().split(1024)
-            total += torch.cat([network(part) for part in parts]).double().numpy()
-    return np.asarray(total / 2 * scale + mean)

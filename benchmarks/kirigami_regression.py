@@ -90,6 +90,13 @@ class Data:
         return Inputs(tokens_of(self.table.rows, self.table.codes, True), cheap)
 
     @cached_property
+    def features_cpu_seconds(self) -> float:
+        """What the linear-elastic features and load paths of all sheets take, once."""
+        began = time.process_time()
+        _ = self.inputs, self.by_row
+        return time.process_time() - began
+
+    @cached_property
     def by_row(self) -> Real:
         """Numbers of each row of the sheets and of their mirror images, `(2, n, 4, 26)`."""
         # Rows without cuts have neither shear nor compression.

@@ -112,7 +112,7 @@ class DartsResult:
     entropy: NDArray[np.float64]
     operations: tuple[tuple[str, int], ...]
     cpu_seconds: float
-    supernet: SurrogateNetwork
+    supernet: Supernet
     pruned: SurrogateNetwork
 
     @property

@@ -4,23 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.kirigami_answers import (
-    FEATURES,
-    HALF,
-    OURS,
-    PROCESS,
-    QUICK,
-    Answer,
-    Cell,
-    Subset,
-    asked,
-    family,
-    shares,
-    space,
-)  # fmt: skip
+from benchmarks.kirigami_answers import OURS, QUICK, Answer, Cell, Size, Subset, family, shares, space
 from benchmarks.kirigami_networks import best_fixed
 from benchmarks.kirigami_regression import Data
+from benchmarks.kirigami_training import Final, asked, settle
 from benchmarks.mos2_problem import Mos2
+from surrogates import TrainingConfig
+from surrogates.encoding import ResponseCodec
+from surrogates.nas.methods.supernet import Supernet
+from surrogates.runtime import seeded
 from tests.mos2 import table_or_skip
 
 
@@ -64,31 +56,60 @@ def test_fixed_nets_see_the_sheets_as_they_are() -> None:
 
 
 class Told(Cell):
-    """Knows what each method would say."""
+    """Knows what each part would say."""
 
-    def _searched(self, name: str) -> Answer:
-        return Answer(np.full((3, 2), 1.0), 10.0, self._fit(name, *self.subset.parts))
+    def _searched(self, name, budget):
+        exact = np.log(self.subset.data.labels[self.subset.parts[1]])
+        return Answer(np.full((len(self.subset.test), 2), 1.0), budget, 4), exact + exact.std(0)
 
-    def _plain(self, name: str) -> Answer:
-        return Answer(np.full((3, 2), 2.0 if name == PROCESS else 3.0), 5.0)
-
-    def _fit(self, name, rows, test):
+    def _fit(self, name, rows, test, seed=0):
         exact = np.log(self.subset.data.labels[test])
-        if name == HALF:
-            return exact + np.where(np.arange(len(exact)) % 2, 4.0, -4.0)[:, None]
-        return exact + {PROCESS: 1.0, FEATURES: -0.25}[name] * exact.std(0)
+        return exact - 0.25 * exact.std(0)
 
 
 def test_ours_has_the_shares_that_suit_the_validation_orbits_and_costs_all(subset: Subset, tmp_path) -> None:
-    cell = Told(subset, 0, QUICK, tmp_path)
-    ours = cell.answer(OURS)
-    np.testing.assert_allclose(ours.values, 0.2 * 2 + 0.8 * 3, rtol=1e-2)
-    assert ours.cpu_seconds >= 20
+    ours = Told(subset, 0, QUICK, tmp_path).answer(OURS)
+    exact = np.log(subset.data.labels[subset.test])
+    np.testing.assert_allclose(ours.values, 0.2 + 0.8 * (exact - 0.25 * exact.std(0)), rtol=1e-4)
+    assert ours.cpu_seconds >= max(QUICK.cpu_seconds[300], subset.data.features_cpu_seconds)
     again = Cell(subset, 0, QUICK, tmp_path)
     np.testing.assert_array_equal(again.answer(OURS).values, ours.values)
-    assert again.answer(OURS).cpu_seconds == ours.cpu_seconds
-    assert {again.answer(name).cpu_seconds for name in (HALF, PROCESS, FEATURES)} == {10.0, 5.0}
-    assert len(again.answer(HALF).held) == len(subset.parts[1])
+    assert (again.answer(OURS).cpu_seconds, again.answer(OURS).members) == (ours.cpu_seconds, 4)
+
+
+def test_other_subsets_and_sizes_have_answers_of_their_own(subset: Subset, tmp_path) -> None:
+    cells = [Cell(subset, 0, QUICK, tmp_path), Cell(subset, 1, QUICK, tmp_path)]
+    cells += [Cell(subset, 0, Size(), tmp_path), Cell(Subset(subset.data, 300, 2), 0, QUICK, tmp_path)]
+    assert len({cell._file(OURS) for cell in cells}) == 4
+
+
+def test_a_network_is_trained_until_the_time_is_gone(subset: Subset) -> None:
+    final = Final(family("mlp"), TrainingConfig(batch_size=32), subset.samples(subset.rows[:40]), 2, 3)
+    assert final.answers(subset.data.sheets[:5], 0, 0.0)[1] == 1
+    values, members = final.answers(subset.data.sheets[:5], 0, 1e9)
+    assert members == 3
+    assert values.shape == (5, 2)
+
+
+def test_a_supernet_settles_on_the_samples_with_its_scores_as_they_are(subset: Subset) -> None:
+    samples = subset.samples(subset.rows[:40])
+    codec = ResponseCodec.fit(samples.responses)
+    with seeded(0):
+        supernet = Supernet(space(), (4, 40), codec.n_outputs)
+    scores = supernet.scores.detach().clone()
+
+    def error() -> float:
+        found = asked(supernet, subset.data.sheets[subset.rows[:40]], np.zeros(2), np.ones(2))
+        wanted = (np.log(subset.data.labels[subset.rows[:40]]) - codec.mean) / codec.scale
+        return float(((found - wanted) ** 2).mean())
+
+    before = error()
+    settle(supernet, codec, samples, TrainingConfig(batch_size=8), 6, 1e9, 0)
+    assert error() < 0.9 * before
+    assert torch.equal(supernet.scores, scores)
+    settled = error()
+    settle(supernet, codec, samples, TrainingConfig(batch_size=8), 6, 0.0, 0)
+    assert error() == settled
 
 
 def test_shares_are_those_of_the_true_mean_none_negative() -> None:
@@ -100,5 +121,5 @@ def test_shares_are_those_of_the_true_mean_none_negative() -> None:
 
 
 def test_best_fixed_net_is_that_of_the_highest_mean() -> None:
-    assert best_fixed({"resnet": [0.5, 0.6], "mlp": [0.7, 0.3], "ours": [0.9, 0.9]}) == "resnet"
-    assert best_fixed({"ours": [0.9]}) == ""
+    assert best_fixed({"resnet": [[0.5], [0.6]], "mlp": [[0.7], [0.3]], "ours": [[0.9], [0.9]]}) == "resnet"
+    assert best_fixed({"ours": [[0.9]]}) == ""
