@@ -30,7 +30,7 @@ class TrialCache:
     """Entries by key; in memory, and in a folder where one is given.
 
     Files are written whole or not at all, so that a kill loses the rung that was running and several processes may
-    share a folder. What does not read counts as absent.
+    share a folder. What does not read counts as absent, a checkpoint that another process has dropped included.
 
     Args:
         folder: made if absent.
@@ -53,7 +53,7 @@ class TrialCache:
         return self._entries.get(key)
 
     def checkpoint(self, key: str) -> bytes | None:
-        """What training goes on from after a trial."""
+        """What training goes on from after a trial; None where it was dropped."""
         if key not in self._checkpoints and self.folder is not None:
             try:
                 content = (self.folder / f"{key}.npz").read_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,7 +15,10 @@ from surrogates.nas.space import ArchitectureSpace
 
 
 class BudgetSpent(Exception):
-    """Raised by a lab when the next training would go beyond the budget; ends a search."""
+    """Raised by a lab that is asked or charged once the budget is spent; ends a search.
+
+    What is begun within the budget is done and charged whole: a search may overshoot by its last training or charge.
+    """
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,26 @@ class Rung:
         return "-".join([f"e{self.epochs}", *rest])
 
 
+def chain(rungs: Sequence[Rung], number: int) -> range:
+    """Numbers of the rungs of one training, this one's: from where it begins to where it can be promoted to."""
+    first = last = number
+    while first > 0 and rungs[first].continues(rungs[first - 1]):
+        first -= 1
+    while last + 1 < len(rungs) and rungs[last + 1].continues(rungs[last]):
+        last += 1
+    return range(first, last + 1)
+
+
+def unpaid(rungs: Sequence[Rung], number: int, asked: Callable[[int], bool]) -> range:
+    """Rungs that a question for one is charged: of its training, those above the highest that was asked.
+
+    Training to a rung pays for all below that it came through; to ask these later costs nothing.
+    """
+    own = chain(rungs, number)
+    paid = [k for k in own if asked(k)]
+    return range(max(paid) + 1 if paid else own[0], number + 1)
+
+
 @dataclass(frozen=True)
 class Shapes:
     """What goes in and out of a problem's networks.
@@ -81,8 +104,10 @@ class Trial:
         error: what a search minimises, on held-out groups; infinite where training diverged.
         measures: further figures by name: ``value_error``, ``r2``, ``gradient_cosine``, ``step_error``,
             ``actual_over_predicted``, ``parameters``, ``latency_ms``.
-        curve: ``epochs``, the error after each epoch.
-        cpu_seconds: charged for it: the training since the rung below where it went on from there.
+        curve: ``epochs``, the error after each epoch; to the last finite one where training diverged. Empty where a
+            table does not hold it.
+        cpu_seconds: charged for it: the training since the highest rung below that was asked and that it went on from,
+            judging and timing included; 0 for a rung that a training already asked came through.
         spent: CPU seconds of the whole search when it was done.
     """
 
@@ -99,6 +124,7 @@ class Trial:
 class Lab(Protocol):
     """Trains, or looks up, what a search asks; the same question again in one search costs nothing.
 
+    Nothing is begun once ``spent`` has come to ``budget_cpu_seconds``; the last thing begun may take it beyond.
     ``shapes`` are the problem's, None where nothing tells them. ``seeds`` is how many trainings of a network there are
     to ask for, by seeds from 0; None for as many as wanted. ``record`` enters a trial that a method has from elsewhere,
     and charges nothing.
@@ -138,7 +164,7 @@ class Found:
         best: the network of the least mean error at the last rung, or at the highest rung reached.
         error: that mean.
         trials: all, in order.
-        spent: CPU seconds.
+        spent: CPU seconds; beyond the budget by the last training or charge, see ``BudgetSpent``.
         incumbents: see ``anytime``.
     """
 
@@ -163,7 +189,7 @@ class Found:
 
 
 def search_with(method: Method, lab: Lab, seed: int) -> Found:
-    """Runs a method until it ends or the budget is spent.
+    """Runs a method until it ends or, the budget being spent, asks or charges once more.
 
     Raises:
         ValueError: if nothing could be trained.

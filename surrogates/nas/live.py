@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from surrogates.architecture import Architecture
 from surrogates.data import DataError, Dataset, LevelData
 from surrogates.encoding import ResponseCodec
+from surrogates.evaluation import PullBack
 from surrogates.nas.cache import Entry, TrialCache
 from surrogates.nas.cost import latency_ms
-from surrogates.nas.lab import BudgetSpent, Rung, Shapes, Trial
+from surrogates.nas.lab import BudgetSpent, Rung, Shapes, Trial, unpaid
 from surrogates.nas.learner import Learner, monitored
 from surrogates.nas.space import ArchitectureSpace
 from surrogates.runtime import torch_threads
@@ -33,6 +34,7 @@ class Task:
         held_out: samples of the reference to judge by.
         config: training; ``monitor`` says what is minimised; its epochs are the rungs'.
         rungs: ascending: after one of the same samples and resolution, one of more epochs.
+        latent: from the density to the latent variables, where gradients are then judged; None for the density.
 
     Raises:
         ValueError: for rungs that do not ascend.
@@ -43,6 +45,7 @@ class Task:
     held_out: LevelData
     config: TrainingConfig
     rungs: tuple[Rung, ...]
+    latent: PullBack | None = None
 
     def __post_init__(self) -> None:
         if not self.rungs:
@@ -93,6 +96,8 @@ class Task:
             "total": self.total_epochs(rung),
             "seed": seed,
         }
+        if self.latent is not None:
+            inputs["latent"] = self.latent.identity
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
@@ -103,10 +108,12 @@ _UNUSED = ("epochs", "pretraining_epochs", "transfer_rate", "patience", "device"
 class LiveLab:
     """Trains what is asked, or finds it in a cache that searches share; charges both alike.
 
+    Of one training the cache keeps the highest checkpoint alone.
+
     Args:
         space: where a method may look.
         task: what is learned.
-        budget_cpu_seconds: of the search.
+        budget_cpu_seconds: of the search; a training that has begun is not cut off.
         cache: of finished trials and checkpoints.
         watch: called with every trial that is entered in the record, in order.
     """
@@ -151,6 +158,8 @@ class LiveLab:
     def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial:
         """The trial of a network at a rung; training goes on from the highest rung below that was asked.
 
+        A rung below one that was asked of the same training is paid, and costs nothing.
+
         Raises:
             BudgetSpent: if the budget was spent before.
         """
@@ -160,10 +169,9 @@ class LiveLab:
             return known
         if self.spent >= self.budget_cpu_seconds:
             raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
-        chain = range(self.task.first(number), number + 1)
-        paid = max((k for k in chain if (architecture, k, seed) in self._asked), default=None)
+        owed = unpaid(self.rungs, number, lambda k: (architecture, k, seed) in self._asked)
         entries = self._entries(architecture, number, seed)
-        charged = sum(entries[k].cpu_seconds for k in chain if paid is None or k > paid)
+        charged = sum((entries[k].cpu_seconds for k in owed), 0.0)
         self.spent += charged
         entry = entries[number]
         trial = Trial(architecture, number, seed, entry.error, entry.measures, entry.curve, charged, self.spent)
@@ -179,37 +187,56 @@ class LiveLab:
 
     def _entries(self, architecture: Architecture, rung: int, seed: int) -> dict[int, Entry]:
         """Entries of the rungs from the first of the chain up to this one, trained where the cache lacks them."""
-        first = self.task.first(rung)
-        keys = {k: self.task.key(architecture, k, seed) for k in range(first, rung + 1)}
-        found = {k: entry for k in keys if (entry := self.cache.entry(keys[k])) is not None}
-        if len(found) < len(keys):
-            # One thread, judging included: the same error whatever the process has.
-            with torch_threads(1):
-                self._train(architecture, rung, seed, keys, found)
+        keys = self._keys(architecture, rung, seed)
+        found = self._found(keys)
+        while len(found) < len(keys):
+            start, checkpoint = self._kept(keys, min(keys.keys() - found.keys()))
+            # Another process that went on from a checkpoint has dropped it, its entry being there by then.
+            again = self._found(keys)
+            if again.keys() == found.keys():
+                # One thread, judging included: the same error whatever the process has.
+                with torch_threads(1):
+                    learner = self._learner(architecture, rung, seed, checkpoint)
+                    self._train(learner, keys, found, start)
+                break
+            found = again
         return found
 
-    def _train(
-        self, architecture: Architecture, rung: int, seed: int, keys: Mapping[int, str], found: dict[int, Entry]
-    ) -> None:
-        """Adds the entries that are not found, from the highest checkpoint below the first of them."""
-        learner = self._learner(architecture, rung, seed)
-        first, start = min(keys), min(keys.keys() - found.keys())
-        while start > first:
-            checkpoint = self.cache.checkpoint(keys[start - 1])
-            if checkpoint is not None:
-                learner.resume(checkpoint)
-                break
-            start -= 1
-        for k in range(start, rung + 1):
-            found[k] = self._climb(learner, k)
-            self.cache.keep(keys[k], found[k], learner.checkpoint() if np.isfinite(found[k].error) else None)
+    def _train(self, learner: Learner, keys: Mapping[int, str], found: dict[int, Entry], start: int) -> None:
+        """Adds the entries that are not found; those that are stay, though training come through them once more."""
+        for k in range(start, max(keys.keys() - found.keys()) + 1):
+            climbed = self._climb(learner, k)
+            entry = found.setdefault(k, climbed)
+            goes_on = np.isfinite(climbed.error)
+            self.cache.keep(keys[k], entry, learner.checkpoint() if goes_on else None)
+            if goes_on:
+                for below in range(min(keys), k):
+                    self.cache.forget_checkpoint(keys[below])
 
-    def _learner(self, architecture: Architecture, rung: int, seed: int) -> Learner:
-        """Before its first epoch, of the rung's resolution."""
+    def _keys(self, architecture: Architecture, rung: int, seed: int) -> dict[int, str]:
+        """Of the rungs from the first of the chain up to this one."""
+        return {k: self.task.key(architecture, k, seed) for k in range(self.task.first(rung), rung + 1)}
+
+    def _found(self, keys: Mapping[int, str]) -> dict[int, Entry]:
+        return {k: entry for k in keys if (entry := self.cache.entry(keys[k])) is not None}
+
+    def _kept(self, keys: Mapping[int, str], end: int) -> tuple[int, bytes | None]:
+        """The rung to train first, and the checkpoint to do so from: the highest below ``end``."""
+        for k in range(end - 1, min(keys) - 1, -1):
+            checkpoint = self.cache.checkpoint(keys[k])
+            if checkpoint is not None:
+                return k + 1, checkpoint
+        return min(keys), None
+
+    def _learner(self, architecture: Architecture, rung: int, seed: int, checkpoint: bytes | None) -> Learner:
+        """Of the rung's resolution; at a checkpoint, or before its first epoch."""
         given = self.rungs[rung].resolution
         built = architecture if given is None else replace(architecture, resolution=given)
         samples, total = self.task.samples(self.rungs[rung]), self.task.total_epochs(rung)
-        return Learner(built, self.task.config, samples, self.task.codec, total, seed)
+        learner = Learner(built, self.task.config, samples, self.task.codec, total, seed, latent=self.task.latent)
+        if checkpoint is not None:
+            learner.resume(checkpoint)
+        return learner
 
     def _climb(self, learner: Learner, rung: int) -> Entry:
         started = time.process_time()
@@ -222,11 +249,10 @@ class LiveLab:
             error = monitored(measures, monitor)
         except TrainingDiverged:
             measures, error = {}, float("inf")
-        spent = time.process_time() - started
         shape, n_outputs = self.task.held_out.design_shape, learner.codec.n_outputs
         measures["parameters"] = float(learner.architecture.n_parameters(shape, n_outputs))
         measures["latency_ms"] = latency_ms(learner.architecture, shape, n_outputs, self.task.config.device)
-        return Entry(error, measures, np.array(learner.curve), spent)
+        return Entry(error, measures, np.array(learner.curve), time.process_time() - started)
 
     def weights(self, architecture: Architecture, seed: int = 0) -> Mapping[str, NDArray[np.float64]]:
         """The averaged weights of a network trained to the last rung, at that rung's resolution; not charged.
@@ -252,10 +278,9 @@ class LiveLab:
         rung = len(self.rungs) - 1
         if not np.isfinite(self._entries(architecture, rung, seed)[rung].error):
             raise KeyError(f"Expected a trained network of {architecture.key}. Its training diverged.")
-        learner = self._learner(architecture, rung, seed)
-        checkpoint = self.cache.checkpoint(self.task.key(architecture, rung, seed))
-        if checkpoint is not None:
-            learner.resume(checkpoint)
-        else:  # was dropped
-            self._climb(learner, rung)
+        start, checkpoint = self._kept(self._keys(architecture, rung, seed), rung + 1)
+        with torch_threads(1):
+            learner = self._learner(architecture, rung, seed, checkpoint)
+            if start <= rung:  # its own was dropped
+                self._climb(learner, rung)
         return learner

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from surrogates.architecture import Architecture
 from surrogates.files import atomic_path
-from surrogates.nas.lab import BudgetSpent, Rung, Shapes, Trial
+from surrogates.nas.lab import BudgetSpent, Rung, Shapes, Trial, chain, unpaid
 from surrogates.nas.live import LiveLab
 from surrogates.nas.space import ArchitectureSpace
 
@@ -29,12 +29,12 @@ class SearchTable:
     Args:
         name: of the problem.
         space: its space.
-        rungs: ascending, each going on from the one before.
+        rungs: ascending.
         architectures: ``n``.
         error: ``n x rungs x seeds``; infinite where training diverged.
-        cpu_seconds: of the same shape, each since the rung below.
+        cpu_seconds: of the same shape, each since the rung below where it goes on from there.
         measures: name -> the same shape.
-        curves: ``n x epochs x seeds``.
+        curves: ``n x epochs x seeds``, of the training to the last rung; nan after training diverged.
         notes: how it was made.
         shapes: of the problem; None in tables of old, which did not keep them (``replace(table, shapes=...)``).
     """
@@ -114,7 +114,12 @@ def tabulated(lab: LiveLab, name: str, seeds: int, notes: Mapping[str, Any]) -> 
     """The table of a lab's whole space; what its cache has is not trained again.
 
     Its checkpoints are dropped as soon as nothing will go on from them.
+
+    Raises:
+        ValueError: for a lab that was asked before, which would charge the rungs differently.
     """
+    if lab.trials:
+        raise ValueError(f"Expected a lab that was asked nothing yet. Got {len(lab.trials)} trials; make a new one.")
     architectures = tuple(lab.space.everything())
     rungs = tuple(lab.rungs)
     shape = (len(architectures), len(rungs), seeds)
@@ -177,7 +182,7 @@ class TableLab:
         self.spent += cpu_seconds
 
     def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial:
-        """The trial of a network at a rung; see ``LiveLab.ask``.
+        """The trial of a network at a rung; see ``LiveLab.ask``. Its curve is empty off the last rung's training.
 
         Raises:
             BudgetSpent: if the budget was spent before.
@@ -196,14 +201,12 @@ class TableLab:
         if self.spent >= self.budget_cpu_seconds:
             raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
         row = self.table.number[architecture]
-        first = number
-        while first > 0 and self.rungs[first].continues(self.rungs[first - 1]):
-            if (architecture, first - 1, column) in self._asked:
-                break
-            first -= 1
-        charged = float(self.table.cpu_seconds[row, first : number + 1, column].sum())
+        owed = unpaid(self.rungs, number, lambda k: (architecture, k, column) in self._asked)
+        charged = float(self.table.cpu_seconds[row, owed.start : owed.stop, column].sum())
         self.spent += charged
-        curve = self.table.curves[row, : self.rungs[number].epochs, column]
+        # The table's curve is of the training to the last rung; one of other samples or resolution has another.
+        epochs = self.rungs[number].epochs if number in chain(self.rungs, len(self.rungs) - 1) else 0
+        curve = self.table.curves[row, :epochs, column]
         measures = {name: float(values[row, number, column]) for name, values in self.table.measures.items()}
         error = float(self.table.error[row, number, column])
         trial = Trial(architecture, number, seed, error, measures, curve, charged, self.spent)

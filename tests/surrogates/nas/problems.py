@@ -8,6 +8,7 @@ from itertools import count, pairwise
 import numpy as np
 
 from surrogates import Dataset, TrainingConfig
+from surrogates.nas import live
 from surrogates.nas.lab import Rung
 from surrogates.nas.live import LiveLab, Task
 from surrogates.nas.space import ArchitectureSpace
@@ -36,6 +37,7 @@ def ticking(monkeypatch) -> None:
     """CPU seconds of which one passes from each look at them to the next: a rung, or an epoch of DARTS, takes one."""
     seconds = count()
     monkeypatch.setattr(time, "process_time", lambda: float(next(seconds)))
+    monkeypatch.setattr(live, "latency_ms", lambda *args: 1.0)  # looks at them too
 
 
 def made_up_table(noise: float = 0.02, seed: int = 0, rungs=RUNGS, cost_spread: float = 0.5) -> SearchTable:

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from surrogates import Architecture, Block, TrainingConfig
+from surrogates.nas import live
 from surrogates.nas.cache import TrialCache
-from surrogates.nas.lab import BudgetSpent, Found, Rung, Shapes, anytime, incumbent, search_with
+from surrogates.nas.lab import BudgetSpent, Found, Rung, Shapes, anytime, chain, incumbent, search_with, unpaid
 from surrogates.nas.learner import Learner
 from surrogates.nas.live import LiveLab
 from surrogates.nas.methods import RandomSearch
@@ -67,6 +68,64 @@ def test_the_same_question_costs_nothing_and_promotion_the_difference(make):
         assert direct.spent == pytest.approx(lab.spent)
 
 
+# Three trainings: rungs 0 and 1, rung 2, rungs 3 and 4.
+MIXED = (Rung(1, share=0.5), Rung(2, share=0.5), Rung(1, resolution=4), Rung(1), Rung(3))
+
+
+def test_rungs_of_one_training_are_paid_from_the_highest_that_was_asked():
+    assert [chain(MIXED, k) for k in range(5)] == [range(2), range(2), range(2, 3), range(3, 5), range(3, 5)]
+    for number, asked, owed in (
+        (1, (), [0, 1]), (1, (0,), [1]), (0, (1,), []), (1, (0, 1), []),
+        (4, (0, 1, 2), [3, 4]), (4, (3,), [4]), (3, (4, 1), []), (2, (1, 3), [2]),
+    ):  # fmt: skip
+        assert list(unpaid(MIXED, number, lambda k, asked=asked: k in asked)) == owed
+
+
+def mixed_table() -> SearchTable:
+    """Of those rungs; each takes a second."""
+    table = made_up_table(rungs=MIXED)
+    return replace(table, cpu_seconds=np.ones_like(table.cpu_seconds))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: live_lab(rungs=MIXED), lambda: TableLab(mixed_table())], ids=["live", "table"]
+)
+def test_a_rung_that_a_paid_training_came_through_costs_nothing(make):
+    lab = make()
+    network = next(iter(lab.space.everything()))
+    top = lab.ask(network, 4)
+    low = lab.ask(network, 3)
+    assert low.cpu_seconds == 0 and low.spent == lab.spent == top.cpu_seconds > 0
+    np.testing.assert_array_equal(low.curve, top.curve[:1])
+    # Other trainings of the network are not paid with it.
+    for rung in (2, 1):
+        assert lab.ask(network, rung).cpu_seconds > 0
+    before = lab.spent
+    assert lab.ask(network, 0).cpu_seconds == 0 and lab.spent == before
+    assert lab.ask(network, 3, seed=1).cpu_seconds > 0
+    assert len(lab.trials) == 6
+
+
+def test_all_that_a_rung_takes_is_charged(monkeypatch):
+    clock = [0.0]
+
+    def timed(*args):
+        clock[0] += 5.0
+        return 1000.0
+
+    advance = Learner.advance
+
+    def slow(*args):
+        clock[0] += 1.0
+        return advance(*args)
+
+    monkeypatch.setattr(live.time, "process_time", lambda: clock[0])
+    monkeypatch.setattr(live, "latency_ms", timed)
+    monkeypatch.setattr(Learner, "advance", slow)
+    lab = live_lab()
+    assert [lab.ask(NETWORK, rung).cpu_seconds for rung in (0, 1)] == [6.0, 7.0]
+
+
 @pytest.mark.parametrize("make", [live_lab, lambda budget: TableLab(made_up_table(), budget)])
 def test_a_spent_budget_ends_a_search(make):
     lab = make(budget=1e-9)
@@ -86,6 +145,102 @@ def test_searches_share_a_cache_and_pay_alike(tmp_path):
     assert other.error == one.error and other.cpu_seconds == one.cpu_seconds
     # Goes on from the checkpoint of the first.
     np.testing.assert_array_equal(second.ask(NETWORK, 2).curve, live_lab().ask(NETWORK, 2).curve)
+
+
+def epochs_trained(monkeypatch) -> list[int]:
+    """Grows by the number of each epoch that is trained."""
+    epochs: list[int] = []
+    advance = Learner.advance
+
+    def counted(self, *rest):
+        epochs.append(self.epoch + 1)
+        return advance(self, *rest)
+
+    monkeypatch.setattr(Learner, "advance", counted)
+    return epochs
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_of_a_training_the_highest_checkpoint_alone_is_kept(tmp_path, monkeypatch, on_disk):
+    task, epochs = live_task(), epochs_trained(monkeypatch)
+    cache = TrialCache(tmp_path if on_disk else None)
+    first = LiveLab(SMALL, task, cache=cache)
+
+    def kept():
+        return [k for k in range(3) if cache.checkpoint(task.key(NETWORK, k, 0)) is not None]
+
+    first.ask(NETWORK, 0)
+    assert kept() == [0]
+    middle = first.ask(NETWORK, 1)
+    assert kept() == [1] and epochs == [1, 2, 3]
+    # Who comes later finds the lower rung, and goes on from the highest; as after a kill.
+    cache = TrialCache(tmp_path) if on_disk else cache
+    second = LiveLab(SMALL, task, cache=cache)
+    assert second.ask(NETWORK, 0).error == first.ask(NETWORK, 0).error and second.ask(NETWORK, 1).error == middle.error
+    assert epochs == [1, 2, 3] and second.spent == first.spent
+    top = second.ask(NETWORK, 2)
+    assert kept() == [2] and epochs == list(range(1, 10))
+    assert len(list(tmp_path.glob("*.json"))) == (3 if on_disk else 0)
+    # All dropped: the same network once more.
+    wanted, judged = second.weights(NETWORK), second.judged(NETWORK, task.held_out)
+    assert epochs == list(range(1, 10)) and judged["value_error"] == top.measures["value_error"]
+    cache.forget_checkpoint(task.key(NETWORK, 2, 0))
+    again = second.weights(NETWORK)
+    assert epochs == [*range(1, 10), *range(1, 10)] and kept() == []
+    assert all(np.array_equal(again[name], array) for name, array in wanted.items())
+    assert second.judged(NETWORK, task.held_out) == judged
+
+
+def test_entries_stay_as_they_are_where_training_comes_through_them_again(tmp_path, monkeypatch):
+    task = live_task()
+    wanted = live_lab().ask(NETWORK, 2)
+    first = LiveLab(SMALL, task, cache=TrialCache(tmp_path))
+    costs = [first.ask(NETWORK, k).cpu_seconds for k in (0, 1)]
+    for file in tmp_path.glob("*.npz"):
+        file.unlink()
+    epochs = epochs_trained(monkeypatch)
+    second = LiveLab(SMALL, task, cache=TrialCache(tmp_path))
+    np.testing.assert_array_equal(second.ask(NETWORK, 2).curve, wanted.curve)
+    assert epochs == list(range(1, 10)) and len(list(tmp_path.glob("*.npz"))) == 1
+    third = LiveLab(SMALL, task, cache=TrialCache(tmp_path))
+    assert [third.ask(NETWORK, k).cpu_seconds for k in (0, 1)] == costs
+    # An entry lost below others that are there.
+    (tmp_path / f"{task.key(NETWORK, 0, 0)}.json").unlink()
+    fourth = LiveLab(SMALL, task, cache=TrialCache(tmp_path))
+    assert fourth.ask(NETWORK, 2).error == wanted.error and epochs == [*range(1, 10), 1]
+
+
+def test_a_checkpoint_that_another_process_drops_is_not_missed(tmp_path, monkeypatch):
+    task = live_task()
+    other = LiveLab(SMALL, task, cache=TrialCache(tmp_path))
+    other.ask(NETWORK, 0)
+    epochs = epochs_trained(monkeypatch)
+
+    class Late(TrialCache):
+        """Before its first look at a checkpoint the other process goes on from it."""
+
+        def checkpoint(self, key):
+            if not epochs:
+                other.ask(NETWORK, 1)
+            return super().checkpoint(key)
+
+    late = LiveLab(SMALL, task, cache=Late(tmp_path))
+    assert late.ask(NETWORK, 2).error == other.ask(NETWORK, 2).error
+    assert epochs == list(range(1 + RUNGS[0].epochs, 10))  # none of them twice
+
+
+def test_a_network_that_diverges_later_keeps_the_checkpoint_below(monkeypatch):
+    lab, advance = live_lab(), Learner.advance
+
+    def diverges(self, *rest):
+        if self.epoch >= 2:
+            raise live.TrainingDiverged("Expected a finite error. Got nan.")
+        return advance(self, *rest)
+
+    monkeypatch.setattr(Learner, "advance", diverges)
+    assert np.isfinite(lab.ask(NETWORK, 0).error) and len(lab.ask(NETWORK, 1).curve) == 2
+    assert lab.ask(NETWORK, 2).error == lab.ask(NETWORK, 1).error == float("inf")
+    assert [lab.cache.checkpoint(lab.task.key(NETWORK, k, 0)) is not None for k in range(3)] == [True, False, False]
 
 
 def test_damaged_files_are_trained_again(tmp_path):
@@ -152,9 +307,20 @@ def test_a_table_is_what_training_gave_and_survives_its_file(tmp_path):
     np.testing.assert_allclose(read.curves, table.curves, rtol=1e-6)
     assert set(read.measures) == set(table.measures) and read.notes == {"made": "here"}
     assert read.shapes == table.shapes == lab.shapes == Shapes(SHAPE, lab.task.codec.n_outputs) == TableLab(read).shapes
+    with pytest.raises(ValueError, match="asked nothing yet"):
+        tabulated(lab, "toy", 2, {})
     (tmp_path / "table.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="does not read"):
         SearchTable.load(tmp_path / "table.npz", SMALL)
+
+
+def test_a_tables_curve_is_that_of_the_last_rungs_training_alone():
+    table = mixed_table()
+    lab = TableLab(table)
+    curves = [lab.ask(NETWORKS[0], k).curve for k in range(5)]
+    assert [len(curve) for curve in curves] == [0, 0, 0, 1, 3]
+    for curve in curves[3:]:
+        np.testing.assert_array_equal(curve, table.curves[0, : len(curve), 0])
 
 
 def test_a_table_without_shapes_reads(tmp_path):
