@@ -8,8 +8,9 @@ its own, so that nothing is known from the tables. Each method searches each dra
 computing included; what one has trained another takes from a cache and is charged for alike. The network that it gives,
 as trained by the search, is judged on samples that no search sees. Intervals are 90 % t-intervals over draws of
 the mean, and of the mean difference to random search on the same draw; below 0 the method is better. By default
-methods are random search, one-epoch top-K and those that the tables say are best. Finished trials are kept in the
-folder, and the same command goes on. The last line is one JSON object.
+methods are random search, one-epoch top-K and those that the tables say are best; those that no table can replay,
+because they train networks in ways of their own, are to be named. Finished trials are kept in the folder, and the same
+command goes on. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -31,11 +32,19 @@ from surrogates.data import LevelData
 from surrogates.nas.cache import TrialCache
 from surrogates.nas.lab import Found, Method, Rung, search_with
 from surrogates.nas.live import LiveLab
-from surrogates.nas.methods import RandomSearch
+from surrogates.nas.methods import Darts, EvoNorm, Morphisms, RandomSearch
 
 FOLDER = Path.home() / ".cache" / "invdesign" / "search_live"
 BEST = ("Gaussian process (wl)", "flops", "one-epoch top-K")
 BASELINE = RandomSearch().name
+# What needs a lab that trains, so that no table can replay it.
+LIVE = (
+    Darts(),
+    Darts(gate="sparsemax", temperatures=(1.0, 0.1)),
+    Darts(selection="perturbation"),
+    Morphisms(),
+    EvoNorm(),
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "draws": size.draws,
     }
     for name in options.problem or (["bend"] if options.quick else list(PROBLEMS)):
-        known = {method.name: method for method in methods(PROBLEMS[name].space)}
+        known = {method.name: method for method in (*methods(PROBLEMS[name].space), *LIVE)}
         unknown = sorted(set(options.method) - set(known))
         if unknown:
             parser.error(f"expected methods among {', '.join(known)}; got {', '.join(unknown)}")

@@ -54,6 +54,7 @@ from surrogates.nas.methods import (
     AsynchronousHalving,
     Bananas,
     CoDeepNeat,
+    Confirmed,
     Evolution,
     FixedNets,
     FreezeThaw,
@@ -76,6 +77,7 @@ WITHIN, BUDGET_SHARE, QUICK_SHARE = (0.01, 0.05), 0.4, 0.15
 NAMES, INTERVALS = ("1pct", "5pct"), ("interval", "interval_5pct")
 FIGURES = (*(f"cpu_to_within_{name}" for name in NAMES), *INTERVALS, "regret", "regret_interval", "anytime")
 SEEDS_A_JOB = 10
+CONFIRMED = ("random", "one-epoch top-K", "flops", "Gaussian process (wl)")
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.4)
 
 
@@ -88,7 +90,7 @@ def fixed_nets(space: ArchitectureSpace) -> tuple[Architecture, ...]:
 
 def methods(space: ArchitectureSpace) -> list[Method]:
     """All that can be replayed, with random search and one-epoch top-K, the baselines, first."""
-    return [
+    once: list[Method] = [
         RandomSearch(),
         TopK(),
         FixedNets(fixed_nets(space)),
@@ -108,6 +110,7 @@ def methods(space: ArchitectureSpace) -> list[Method]:
         Bananas(),
         FreezeThaw(),
     ]
+    return once + [Confirmed(method) for method in once if method.name in CONFIRMED]
 
 
 def reached(found: Found, table: SearchTable, within: float = WITHIN[0]) -> float:

@@ -2,6 +2,7 @@
 
 from surrogates.nas.methods.bananas import Bananas
 from surrogates.nas.methods.codeepneat import CoDeepNeat
+from surrogates.nas.methods.confirmed import Confirmed
 from surrogates.nas.methods.darts import Darts, DartsResult, darts
 from surrogates.nas.methods.evolution import Evolution
 from surrogates.nas.methods.evonorm import EvoNorm, Layers, evolve_layers
@@ -11,7 +12,7 @@ from surrogates.nas.methods.gaussian_process import GaussianProcess
 from surrogates.nas.methods.halving import AsynchronousHalving, Hyperband, SuccessiveHalving
 from surrogates.nas.methods.local_search import LocalSearch
 from surrogates.nas.methods.morphisms import Climb, Morphisms, climb
-from surrogates.nas.methods.neat import Neat, NeatSurrogate, evolve, neat_surrogate
+from surrogates.nas.methods.neat import Neat, NeatSurrogate, evolve, grown, neat_surrogate
 from surrogates.nas.methods.proxies import Flops, OnData, Parameters, ProxyRanking
 from surrogates.nas.methods.random_search import RandomSearch
 from surrogates.nas.methods.supernet import Supernet
@@ -23,6 +24,7 @@ __all__ = [
     "Bananas",
     "Climb",
     "CoDeepNeat",
+    "Confirmed",
     "Darts",
     "DartsResult",
     "EvoNorm",
@@ -49,5 +51,6 @@ __all__ = [
     "darts",
     "evolve",
     "evolve_layers",
+    "grown",
     "neat_surrogate",
 ]

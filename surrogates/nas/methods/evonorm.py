@@ -30,7 +30,8 @@ class EvoNorm:
 
     Args:
         layers: the space of layers.
-        anchors: networks to judge a layer in; empty for ``n_anchors`` of the lab's space at random.
+        anchors: networks to judge a layer in, those beyond the cap of the lab's space left out; empty for ``n_anchors``
+            of the space at random.
         population, tournament: sizes; the oldest layer leaves.
         rounds: layers to be made after the first population.
         slack: a layer is rejected whose error at the first rung, in any network, is more than this times that of the
@@ -61,7 +62,8 @@ class Layers:
 
     Args:
         judged: layer -> its error in each network at the first rung; all that were not rejected.
-        rejected: layer -> ``quality`` or ``stability``.
+        rejected: layer -> ``quality``, ``stability``, or ``cap`` where a network with it is beyond that of the
+            space.
         best: of least mean error over the networks at the last rung; at the first where ``finals`` is empty.
         finals: layer -> that mean, of the finalists that were trained to the last rung in every network.
     """
@@ -77,12 +79,19 @@ def evolve_layers(method: EvoNorm, lab: Lab, rng: np.random.Generator) -> Layers
 
     Raises:
         TypeError: for a lab that does not train.
+        ValueError: where all given networks are beyond the cap.
         BudgetSpent: if the budget was spent before one layer was judged in every network.
         RuntimeError: if every layer of the first population is rejected again and again.
     """
     if not isinstance(lab, LiveLab):
         raise TypeError(f"Expected a LiveLab: layers not in a table must be trained. Got {type(lab).__name__}.")
-    anchors = method.anchors or tuple(lab.space.sample(rng) for _ in range(method.n_anchors))
+    anchors = tuple(anchor for anchor in method.anchors if lab.space.admits(anchor))
+    if method.anchors and not anchors:
+        keys = ", ".join(anchor.key for anchor in method.anchors)
+        raise ValueError(
+            f"Expected one network at least within the cap. Got {keys}; raise {lab.space.cap}, or give smaller ones."
+        )
+    anchors = anchors or tuple(lab.space.sample(rng) for _ in range(method.n_anchors))
     limits = [method.slack * lab.ask(anchor, 0).error for anchor in anchors]
     judged: dict[Expression, tuple[float, ...]] = {}
     rejected: dict[Expression, str] = {}
@@ -90,9 +99,12 @@ def evolve_layers(method: EvoNorm, lab: Lab, rng: np.random.Generator) -> Layers
     def accepted(layer: Expression) -> bool:
         if layer in judged or layer in rejected:
             return layer in judged
+        networks = [replace(anchor, activation=str(affine(layer))) for anchor in anchors]
+        if not all(lab.space.admits(network) for network in networks):
+            rejected[layer] = "cap"
+            return False
         errors: list[float] = []
-        for anchor, limit in zip(anchors, limits, strict=True):
-            network = replace(anchor, activation=str(affine(layer)))
+        for network, limit in zip(networks, limits, strict=True):
             if not _stable(network, method, lab):
                 rejected[layer] = "stability"
                 return False
@@ -113,7 +125,8 @@ def evolve_layers(method: EvoNorm, lab: Lab, rng: np.random.Generator) -> Layers
                 population.append(layer)
         if not population:
             raise RuntimeError(
-                "Expected a layer that trains at all in the first population. Got none; raise slack or growth_limit."
+                "Expected a layer that trains at all in the first population. Got none; raise slack, growth_limit "
+                "or the cap."
             )
         for _ in range(method.rounds):
             drawn = rng.choice(len(population), min(method.tournament, len(population)), replace=False)

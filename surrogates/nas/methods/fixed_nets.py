@@ -24,8 +24,9 @@ class FixedNets:
     """Networks in order, each trained at every learning rate; its best training is what is recorded.
 
     The other rates are charged and leave no trial. The best rate of each is the measure ``learning_rate`` of its trial,
-    that of the winner ``Found.learning_rate``. A lab that replays trainings has one rate: there the given networks of
-    its space are asked as they are.
+    that of the winner ``Found.learning_rate``. Networks beyond the cap of the lab's space are left out; its genes have
+    no part in this. A lab that replays trainings has one rate: there the given networks of its space are asked as they
+    are.
 
     Args:
         architectures: the families' first guesses by default.
@@ -40,18 +41,20 @@ class FixedNets:
         """Network by network.
 
         Raises:
-            ValueError: where the space of a lab that replays trainings has none of them.
+            ValueError: where all are beyond the cap, or none is of the space of a lab that replays trainings.
         """
-        if not isinstance(lab, Retunable):
-            given = [architecture for architecture in self.architectures if architecture in lab.space]
-            if not given:
-                keys = ", ".join(architecture.key for architecture in self.architectures)
-                raise ValueError(f"Expected one network at least of the table's space. Got {keys}; give some of it.")
-            for architecture in given:
-                lab.ask(architecture)
-            return
-        for architecture in self.architectures:
-            if self.learning_rates:
+        trains = isinstance(lab, Retunable)
+        given = [a for a in self.architectures if (lab.space.admits(a) if trains else a in lab.space)]
+        if not given:
+            keys = ", ".join(architecture.key for architecture in self.architectures) or "none"
+            wanted, remedy = (
+                ("within the cap", f"raise {lab.space.cap}, or give smaller ones")
+                if trains
+                else ("of the table's space", "give some of it")
+            )
+            raise ValueError(f"Expected one network at least {wanted}. Got {keys}; {remedy}.")
+        for architecture in given:
+            if isinstance(lab, Retunable) and self.learning_rates:
                 _tuned(lab, lab, architecture, self.learning_rates)
             else:
                 lab.ask(architecture)

@@ -29,13 +29,13 @@ def inherit(
     rng: np.random.Generator,
     noise: float = 0.0,
 ) -> tuple[State, bool]:
-    """Weights for a child, and whether they make the parent's function (but for the noise).
+    """Weights for a child, and whether they make the parent's function.
 
-    A block more, or more channels, leave the function as it is. Otherwise all weights are taken over that have a place
-    of the same name and shape in the child.
+    A block more leaves the function as it is, more channels do so but for the noise: to rounding at 0. Otherwise all
+    weights are taken over that have a place of the same name and shape in the child.
 
     Args:
-        noise: relative, in widened networks: without it repeated channels stay alike for ever.
+        noise: of widened networks, see ``widened``.
     """
     if replace(child, blocks=parent.blocks) == parent:
         added = _added(parent, child)
@@ -70,8 +70,10 @@ class Morphisms:
         steps: at most.
         children: neighbours tried a step, beside the parent, which trains on.
         first_epochs, epochs: of the first network, and of every child.
-        noise: of widened networks' weights, relative.
-        start: the first network; None for the one of fewest parameters among some at random.
+        noise: in the weights that lead into the copies of repeated channels, relative: a widened network is its
+            parent's function to about that. At 0 it is so to rounding, and copies stay alike for ever.
+        start: the first network, of the lab's space and within its cap; None for the one of fewest parameters among
+            some at random.
     """
 
     steps: int = 8
@@ -110,10 +112,15 @@ def climb(method: Morphisms, lab: Lab, rng: np.random.Generator) -> Climb:
 
     Raises:
         TypeError: for a lab that does not train.
+        ValueError: for a start that is not of the lab's space, or beyond its cap.
         BudgetSpent: if the budget was spent before anything was trained, or with a first network that diverged.
     """
     if not isinstance(lab, LiveLab):
         raise TypeError(f"Expected a LiveLab: children train on from weights. Got {type(lab).__name__}.")
+    if method.start is not None and method.start not in lab.space:
+        raise ValueError(
+            f"Expected a start of the lab's space, within its cap. Got {method.start.key}; give one of it, or None."
+        )
     problem = Problem(lab.task.train.design_shape, lab.task.codec.n_outputs)
 
     def smallest() -> Architecture:

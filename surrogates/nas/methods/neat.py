@@ -1,221 +1,37 @@
-"""NEAT with gradients: small networks that grow from none, their weights trained and handed on.
-
-Stanley & Miikkulainen, "Evolving neural networks through augmenting topologies", Evolutionary Computation 10 (2002);
-weights are trained by gradient descent in every generation and inherited (Lamarck); hidden nodes have mixed
-activations.
-"""
+"""NEAT for surrogates: grown networks of a design averaged over cells, at a lab's budget and from its cache."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from surrogates.architecture import planar
 from surrogates.batches import LevelTensors, prepare
-from surrogates.data import Dataset
+from surrogates.data import Dataset, LevelData
+from surrogates.nas.cache import Entry
+from surrogates.nas.lab import Lab
 from surrogates.nas.learner import monitored
-from surrogates.nas.live import Task
-from surrogates.nas.methods.neat_genome import (
-    ACTIVATIONS,
-    Compatibility,
-    Genome,
-    Innovations,
-    add_connection,
-    add_node,
-    change_activation,
-    crossover,
-    perturb,
-)
-from surrogates.nas.methods.species import offspring, ranks, speciate
+from surrogates.nas.live import LiveLab, Task
+from surrogates.nas.methods.neat_evolution import Evolved, Neat, NeatNetwork, evolve, evolve_by, improved
+from surrogates.nas.methods.neat_genome import Genome, Innovations
+from surrogates.nas.space import ArchitectureSpace, Cap
 from surrogates.networks import SurrogateNetwork
 from surrogates.runtime import pick_device, torch_threads
 from surrogates.splitting import split
 from surrogates.training import batch_loss
 
+__all__ = ["Evolved", "Neat", "NeatNetwork", "NeatSurrogate", "evolve", "grown", "neat_surrogate"]
 
-class NeatNetwork(nn.Module):
-    """A genome's network: ``b x n_inputs`` (trailing axes flattened) -> ``b x n_outputs``, smooth."""
-
-    def __init__(self, genome: Genome) -> None:
-        super().__init__()
-        self.genome = genome
-        self.enabled = [number for number, connection in genome.connections.items() if connection.enabled]
-        self.weights = nn.Parameter(torch.tensor([genome.connections[n].weight for n in self.enabled]))
-        self.reads = {
-            node: [(k, c.source) for k, n in enumerate(self.enabled) if (c := genome.connections[n]).target == node]
-            for node in genome.order
-        }
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.flatten(1)
-        values = dict(enumerate(x.unbind(1))) | {self.genome.n_inputs: torch.ones_like(x[:, 0])}
-        for node, reads in self.reads.items():
-            if reads:
-                total = (
-                    torch.stack([values[source] for _, source in reads], dim=1) @ self.weights[[k for k, _ in reads]]
-                )
-            else:
-                total = torch.zeros_like(x[:, 0])
-            hidden = self.genome.hidden.get(node)
-            values[node] = total if hidden is None else ACTIVATIONS[hidden](total)
-        return torch.stack([values[node] for node in self.genome.outputs], dim=1)
-
-    def trained(self) -> Genome:
-        """The genome with the weights as they are now."""
-        return self.genome.with_weights(dict(zip(self.enabled, self.weights.tolist(), strict=True)))
-
-
-@dataclass(frozen=True)
-class Neat:
-    """How networks evolve.
-
-    Args:
-        population: genomes.
-        generations: at most.
-        steps, learning_rate: of Adam, for every genome in every generation.
-        goal: error at which the search ends.
-        threshold: distance within a species, at first.
-        species: wanted; the threshold is moved until there are as many.
-        compatibility: the distance.
-        survivors: share of a species that may have children.
-        mating: share of children with two parents.
-        new_node, new_connection, new_activation: chances of a mutation of a child.
-        jitter: standard deviation of the change of a child's weights.
-        price: added to the error for every enabled connection.
-    """
-
-    population: int = 30
-    generations: int = 30
-    steps: int = 30
-    learning_rate: float = 0.05
-    goal: float = 0.0
-    threshold: float = 0.4
-    species: int = 4
-    compatibility: Compatibility = Compatibility()  # noqa: RUF009
-    survivors: float = 0.4
-    mating: float = 0.4
-    new_node: float = 0.15
-    new_connection: float = 0.25
-    new_activation: float = 0.1
-    jitter: float = 0.1
-    price: float = 1e-4
-
-
-@dataclass(frozen=True, eq=False)
-class Evolved:
-    """Outcome of a run.
-
-    Args:
-        genome, error: the best of all, weights trained.
-        errors: of the best of each generation.
-        species: their number in each generation.
-    """
-
-    genome: Genome
-    error: float
-    errors: tuple[float, ...]
-    species: tuple[int, ...]
-
-
-def evolve(
-    neat: Neat,
-    n_inputs: int,
-    n_outputs: int,
-    loss: Callable[[NeatNetwork], Tensor],
-    error: Callable[[NeatNetwork], float],
-    rng: np.random.Generator,
-) -> Evolved:
-    """Networks that make the error small; all begin without hidden nodes.
-
-    Args:
-        loss: to be trained on, differentiable.
-        error: to be judged by.
-    """
-    innovations = Innovations()
-    genomes = [Genome.minimal(n_inputs, n_outputs, innovations, rng) for _ in range(neat.population)]
-    representatives: dict[int, Genome] = {}
-    best, best_error = genomes[0], float("inf")
-    errors, counts, threshold = [], [], neat.threshold
-    for _ in range(neat.generations):
-        judged = [_improved(genome, neat, loss, error) for genome in genomes]
-        genomes, found = [genome for genome, _ in judged], [e for _, e in judged]
-        least = int(np.argmin(found))
-        if found[least] < best_error:
-            best, best_error = genomes[least], found[least]
-        species = speciate(genomes, representatives, neat.compatibility, threshold, 2 * neat.species)
-        threshold *= 0.8 if len(species) < neat.species else 1.25 if len(species) > neat.species else 1.0
-        errors.append(found[least])
-        counts.append(len(species))
-        if best_error <= neat.goal:
-            break
-        priced = [
-            e + neat.price * sum(c.enabled for c in g.connections.values()) for g, e in zip(genomes, found, strict=True)
-        ]
-        fitness = dict(zip(map(id, genomes), ranks(priced), strict=True))
-        representatives = {s: members[rng.integers(len(members))] for s, members in species.items()}
-        genomes = next_generation(
-            neat, {s: [(g, float(fitness[id(g)])) for g in members] for s, members in species.items()}, innovations, rng
-        )
-    return Evolved(best, best_error, tuple(errors), tuple(counts))
-
-
-def _improved(
-    genome: Genome, neat: Neat, loss: Callable[[NeatNetwork], Tensor], error: Callable[[NeatNetwork], float]
-) -> tuple[Genome, float]:
-    """The genome with weights as trained, or as they were if those are better, and their error."""
-    both = [genome, train(genome, neat, loss)]
-    found = [error(NeatNetwork(one)) for one in both]
-    k = 0 if found[0] < found[1] or not np.isfinite(found[1]) else 1
-    return both[k], found[k] if np.isfinite(found[k]) else float("inf")
-
-
-def next_generation(
-    neat: Neat,
-    species: dict[int, list[tuple[Genome, float]]],
-    innovations: Innovations,
-    rng: np.random.Generator,
-) -> list[Genome]:
-    """Children of each species in proportion to its shared fitness; its best is kept as it is."""
-    counts = offspring({s: [f for _, f in members] for s, members in species.items()}, neat.population)
-    children: list[Genome] = []
-    for number, members in species.items():
-        ranked = [genome for genome, _ in sorted(members, key=lambda member: -member[1])]
-        parents = ranked[: max(1, round(neat.survivors * len(ranked)))]
-        children += ranked[: min(counts[number], 1)]
-        for _ in range(counts[number] - 1):
-            one, two = sorted(rng.integers(len(parents), size=2))
-            child = crossover(parents[one], parents[two], rng) if rng.random() < neat.mating else parents[one]
-            children.append(mutated(child, neat, innovations, rng))
-    return children
-
-
-def mutated(genome: Genome, neat: Neat, innovations: Innovations, rng: np.random.Generator) -> Genome:
-    """Weights moved; at times a node, a connection or an activation changed."""
-    genome = perturb(genome, neat.jitter, rng)
-    if rng.random() < neat.new_node:
-        genome = add_node(genome, innovations, rng)
-    if rng.random() < neat.new_connection:
-        genome = add_connection(genome, innovations, rng)
-    if rng.random() < neat.new_activation:
-        genome = change_activation(genome, rng)
-    return genome
-
-
-def train(genome: Genome, neat: Neat, loss: Callable[[NeatNetwork], Tensor]) -> Genome:
-    """The genome with trained weights; as it was if training diverges."""
-    network = NeatNetwork(genome)
-    optimiser = torch.optim.Adam(network.parameters(), lr=neat.learning_rate)
-    for _ in range(neat.steps):
-        optimiser.zero_grad()
-        loss(network).backward()
-        optimiser.step()
-    return network.trained() if bool(torch.isfinite(network.weights).all()) else genome
+MAX_CELLS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,58 +41,171 @@ class NeatSurrogate:
     Args:
         network: ``b x *design_shape`` -> ``b x n_outputs`` standardised responses.
         evolved: how it came.
-        error: on the task's held-out samples.
-        cpu_seconds: of the search.
+        error: on the task's held-out samples, as that of a ``Trial``; infinite where it is no number.
+        cpu_seconds: charged for it.
+        spent: CPU seconds of the whole search after each generation, one for each of ``evolved.errors``.
     """
 
     network: SurrogateNetwork
     evolved: Evolved
     error: float
     cpu_seconds: float
+    spent: tuple[float, ...]
 
 
 def neat_surrogate(neat: Neat, task: Task, cells: tuple[int, int], rng: np.random.Generator) -> NeatSurrogate:
+    """As ``grown``, with neither a budget nor a cap."""
+    return grown(neat, LiveLab(ArchitectureSpace(), task), cells, rng)
+
+
+def grown(neat: Neat, lab: Lab, cells: tuple[int, int], rng: np.random.Generator) -> NeatSurrogate:
     """A network of the design averaged over ``cells`` (rows, columns), trained on the task's reference samples.
 
-    A quarter of the training samples judges the genomes; those held out by the task are looked at once, at the end.
+    A quarter of the training samples judges the genomes; those held out by the task are looked at once, at the end,
+    which is not charged. Each generation is charged when it is done, those in the lab's cache as when they were
+    trained; the budget ends the evolution with the best genome until then. The cap of the lab's space holds for the
+    number of enabled connections and their products; its genes have no part in this.
+
+    A grown network is no ``Architecture``, so it leaves no ``Trial`` in the lab.
 
     Raises:
-        ValueError: for more cells than the design has pixels, or more than 64 in all.
+        TypeError: for a lab that does not train.
+        ValueError: for more cells than the design has pixels, or more than 64 in all, or than the cap has room for.
+        BudgetSpent: if the budget was spent before the first generation.
     """
-    shape = planar(task.train.design_shape)
-    if not (1 <= cells[0] <= shape[0] and 1 <= cells[1] <= shape[1] and cells[0] * cells[1] <= 64):
-        raise ValueError(f"Expected cells within {shape}, 64 at most in all. Got {cells}; average over larger ones.")
-    started, codec, level = time.process_time(), task.codec, task.train.reference
-    device, weight = pick_device("cpu"), task.config.gradient_weight
-    n_inputs, n_outputs = cells[0] * cells[1], codec.n_outputs
-    parts = split(Dataset({level: task.train.levels[level]}), 0.25, int(rng.integers(2**31)))
-    wrap = partial(_surrogate, shape, cells, n_outputs)
-    probe = wrap(NeatNetwork(Genome.minimal(n_inputs, n_outputs, Innovations(), rng)))
-    train_on, judge_by, held_out = (
-        prepare(probe, codec, data, device) for data in (parts[0].levels[level], parts[1].levels[level], task.held_out)
-    )
-    everything = np.arange(len(train_on.pooled))
-
-    def error(data: LevelTensors, network: NeatNetwork) -> float:
-        value, cosine = data.score(wrap(network))
-        return monitored({"value_error": value, "gradient_cosine": cosine}, task.config.monitor)
-
+    if not isinstance(lab, LiveLab):
+        raise TypeError(f"Expected a LiveLab: genomes are trained. Got {type(lab).__name__}; grow on its task.")
+    task = lab.task
+    shape, n_outputs = planar(task.train.design_shape), task.codec.n_outputs
+    if not (1 <= cells[0] <= shape[0] and 1 <= cells[1] <= shape[1] and cells[0] * cells[1] <= MAX_CELLS):
+        raise ValueError(
+            f"Expected cells within {shape}, {MAX_CELLS} at most in all. Got {cells}; average over larger ones."
+        )
+    limits = [neat.max_connections, _connections(lab.space.cap, shape, cells, n_outputs)]
+    neat = replace(neat, max_connections=min((limit for limit in limits if limit is not None), default=None))
+    before = lab.spent
     with torch_threads(1):
-        evolved = evolve(
-            neat, n_inputs, n_outputs,
-            lambda network: batch_loss(wrap(network), train_on, everything, weight, rng),
-            partial(error, judge_by), rng,
-        )  # fmt: skip
-        network = NeatNetwork(evolved.genome)
-        final = error(held_out, network)
-    return NeatSurrogate(wrap(network), evolved, final, time.process_time() - started)
+        generations = _Generations(neat, lab, cells, int(rng.integers(2**31)))
+        evolved = evolve_by(neat, cells[0] * cells[1], n_outputs, partial(generations.judge, rng=rng), rng)
+        network = generations.wrap(NeatNetwork(evolved.genome))
+        error = generations.error(generations.prepared(task.held_out), network)
+    charged = lab.spent - before
+    return NeatSurrogate(
+        network, evolved, error if np.isfinite(error) else float("inf"), charged, tuple(generations.spent)
+    )
 
 
-def _surrogate(shape: tuple[int, int], cells: Sequence[int], n_outputs: int, network: NeatNetwork) -> SurrogateNetwork:
-    """The genome's network behind the pooling, its outputs as they are."""
-    whole = SurrogateNetwork(shape, (cells[0], cells[1]), network, n_outputs, n_outputs)
-    with torch.no_grad():
-        whole.head.weight.copy_(torch.eye(n_outputs))
-        whole.head.bias.zero_()
-    whole.head.requires_grad_(False)
-    return whole
+class _Generations:
+    """Trains and judges generations, or finds them in the lab's cache; charges both alike."""
+
+    def __init__(self, neat: Neat, lab: LiveLab, cells: tuple[int, int], seed: int) -> None:
+        self.neat, self.lab, self.cells = neat, lab, cells
+        self.last = time.process_time()
+        self.spent: list[float] = []
+        task, level = lab.task, lab.task.train.reference
+        self.shape, self.n_outputs = planar(task.train.design_shape), task.codec.n_outputs
+        self.device = pick_device("cpu")
+        parts = split(Dataset({level: task.train.levels[level]}), 0.25, seed)
+        self.train_on, self.judge_by = (self.prepared(part.levels[level]) for part in parts)
+        self.inputs = {
+            "kind": "neat",
+            "steps": neat.steps,
+            "learning_rate": neat.learning_rate,
+            "cells": cells,
+            "gradient_weight": task.config.gradient_weight,
+            "monitor": task.config.monitor,
+            "made_by": {**task.config.made_by(), "device": str(self.device)},
+            "data": task.train.key,
+            "split": seed,
+        }
+
+    def prepared(self, data: LevelData) -> LevelTensors:
+        """Samples averaged over the cells."""
+        probe = Genome.minimal(self.cells[0] * self.cells[1], self.n_outputs, Innovations(), np.random.default_rng(0))
+        return prepare(self.wrap(NeatNetwork(probe)), self.lab.task.codec, data, self.device)
+
+    def wrap(self, network: NeatNetwork) -> SurrogateNetwork:
+        """The genome's network behind the averages, its outputs as they are."""
+        n = self.n_outputs
+        whole = SurrogateNetwork(self.shape, self.cells, network, n, n)
+        with torch.no_grad():
+            whole.head.weight.copy_(torch.eye(n))
+            whole.head.bias.zero_()
+        whole.head.requires_grad_(False)
+        return whole
+
+    def error(self, data: LevelTensors, network: SurrogateNetwork) -> float:
+        """What the task minimises."""
+        value, cosine = data.score(network)
+        return monitored({"value_error": value, "gradient_cosine": cosine}, self.lab.task.config.monitor)
+
+    def judge(self, genomes: Sequence[Genome], rng: np.random.Generator) -> list[tuple[Genome, float]]:
+        """Genomes with weights as trained, and their errors.
+
+        Raises:
+            BudgetSpent: if the budget was spent before.
+        """
+        self.lab.charge(0.0)
+        breeding = time.process_time() - self.last
+        seed = int(rng.integers(2**31))
+        inputs = {**self.inputs, "genomes": [genome.to_json() for genome in genomes], "seed": seed}
+        key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+        cache = self.lab.cache
+        entry, content = cache.entry(key), cache.checkpoint(key)
+        if entry is None or content is None:
+            found, seconds = self._trained(genomes, np.random.default_rng(seed))
+            errors = np.array([error for _, error in found])
+            cache.keep(key, Entry(float(errors.min()), {}, errors, seconds), _packed([one for one, _ in found]))
+        else:
+            found, seconds = (
+                list(zip(_unpacked(content, genomes), entry.curve.tolist(), strict=True)),
+                entry.cpu_seconds,
+            )
+        self.lab.charge(breeding + seconds)
+        self.spent.append(self.lab.spent)
+        self.last = time.process_time()
+        return found
+
+    def _trained(self, genomes: Sequence[Genome], rng: np.random.Generator) -> tuple[list[tuple[Genome, float]], float]:
+        began = time.process_time()
+        everything, weight = np.arange(len(self.train_on.pooled)), self.lab.task.config.gradient_weight
+        found = [
+            improved(
+                genome, self.neat,
+                lambda network: batch_loss(self.wrap(network), self.train_on, everything, weight, rng),
+                lambda network: self.error(self.judge_by, self.wrap(network)),
+            )
+            for genome in genomes
+        ]  # fmt: skip
+        return found, time.process_time() - began
+
+
+def _packed(genomes: Sequence[Genome]) -> bytes:
+    """Weights of the enabled connections, as npz bytes."""
+    weights = [c.weight for genome in genomes for c in genome.connections.values() if c.enabled]
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, epoch=np.array(0), weights=np.array(weights, dtype=np.float64))
+    return buffer.getvalue()
+
+
+def _unpacked(content: bytes, genomes: Sequence[Genome]) -> list[Genome]:
+    """The genomes with the weights of ``_packed``."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        weights: NDArray[np.float64] = archive["weights"]
+    found, start = [], 0
+    for genome in genomes:
+        enabled = [number for number, connection in genome.connections.items() if connection.enabled]
+        found.append(genome.with_weights(dict(zip(enabled, weights[start:], strict=False))))
+        start += len(enabled)
+    return found
+
+
+def _connections(cap: Cap | None, shape: tuple[int, int], cells: tuple[int, int], n_outputs: int) -> int | None:
+    """Enabled connections that a cap has room for; each is a parameter, a multiplication and an addition."""
+    limits = []
+    if cap is not None and cap.parameters is not None:
+        limits.append(cap.parameters)
+    if cap is not None and cap.flops is not None:
+        around = 2 * cells[0] * shape[1] * (shape[0] + cells[1]) + 2 * n_outputs**2  # averages, head
+        limits.append(max((cap.flops - around) // 2, 0))
+    return min(limits, default=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,6 +112,20 @@ class Genome:
                 raise ValueError(f"Expected a network without rings. Got one among {sorted(before)}.")
             done |= dict.fromkeys(ready)
         return tuple(done)
+
+    @property
+    def n_enabled(self) -> int:
+        """Connections with an effect."""
+        return sum(connection.enabled for connection in self.connections.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain fields, nodes and connections in their order."""
+        return {
+            "inputs": self.n_inputs,
+            "outputs": self.n_outputs,
+            "hidden": list(self.hidden.items()),
+            "connections": [[n, c.source, c.target, c.weight, c.enabled] for n, c in self.connections.items()],
+        }
 
     def with_weights(self, weights: Mapping[int, float]) -> Genome:
         """The same with other weights, by innovation number."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,11 +119,15 @@ def can_widen(architecture: Architecture) -> bool:
 def widened(
     architecture: Architecture, state: State, width: int, rng: np.random.Generator, noise: float = 0.0
 ) -> tuple[Architecture, State]:
-    """The same function with ``width`` channels everywhere: channels are repeated at random, and what reads a repeated
-    channel is divided by how often it is there (equations 3 and 4 of the paper).
+    """The same function, but for the noise, with ``width`` channels everywhere.
+
+    Channels are repeated at random, and what reads a repeated channel is divided by how often it is there (equations 3
+    and 4 of the paper).
 
     Args:
-        noise: added to repeated channels' weights, relative to their spread, so that they learn different things.
+        noise: standard deviation of what is added to the weights that lead into a repeated channel, but for the first
+            of its copies, relative to that of the layer's weights (section 2.3): without it copies learn the same for
+            ever. All other weights are as at 0, where the function is the same to rounding.
 
     Raises:
         ValueError: for fewer channels, several widths, attention, or an activation that mixes channels.
@@ -137,8 +142,10 @@ def widened(
     stream = _Repeats.draw(old, width, rng)
     rest = _Repeats.draw(4 * old, 4 * width, rng)
     new: State = {}
+    into: dict[str, _Repeats] = {}  # layer -> its channels out
     stem = "trunk.stem.lift" if architecture.stem == "grid" else "trunk.stem.linear"
     new |= _layer(state, stem, None, stream)
+    into[stem] = stream
     for step, block in enumerate(real_blocks(architecture)):
         maps = {
             "stream": stream,
@@ -155,17 +162,22 @@ def widened(
         for layer, (before, after) in ports.items():
             joined = _Repeats.join([maps[name] for name in before])
             new |= _layer(state, start + layer, joined, maps[after], fourier=layer in _FOURIER)
+            into[start + layer] = maps[after]
     if architecture.stem == "grid":
         weight = state["trunk.readout.linear.weight"]
         cells = weight.shape[1] // old
         new |= _layer(state, "trunk.readout.linear", stream.spread(cells), rest)
+        into["trunk.readout.linear"] = rest
         new |= _layer(state, "head", rest, None)
     else:
         new |= _layer(state, "head", stream, None)
     if noise:
-        for name, array in new.items():
-            if name != "head.bias":
-                new[name] = (array + noise * array.std() * rng.normal(size=array.shape)).astype(array.dtype)
+        for layer, channels in into.items():
+            weight = new[f"{layer}.weight"]
+            axis = _axes(weight, fourier=layer.rpartition(".")[2] in _FOURIER)[1]
+            copies = np.expand_dims(channels.copied, tuple(k for k in range(weight.ndim) if k != axis))
+            moved = weight + copies * noise * weight.std() * rng.normal(size=weight.shape)
+            new[f"{layer}.weight"] = moved.astype(weight.dtype)
     return larger, new
 
 
@@ -181,6 +193,13 @@ class _Repeats:
         source = np.concatenate([np.arange(old), rng.integers(old, size=new - old)])
         return cls(source, np.bincount(source, minlength=old)[source])
 
+    @property
+    def copied(self) -> NDArray[np.bool_]:
+        """Whether it is a further copy of a channel that was there before."""
+        found = np.ones(len(self.source), dtype=bool)
+        found[np.unique(self.source, return_index=True)[1]] = False
+        return found
+
     @classmethod
     def join(cls, parts: Sequence[_Repeats]) -> _Repeats:
         starts = np.cumsum([0] + [part.source.max() + 1 for part in parts])
@@ -195,9 +214,14 @@ class _Repeats:
         return _Repeats(source, np.repeat(self.count, cells))
 
 
+def _axes(weight: NDArray[Any], fourier: bool) -> tuple[int, int]:
+    """Of channels in and out."""
+    return (weight.ndim - 3, weight.ndim - 2) if fourier else (1, 0)
+
+
 def _layer(state: State, name: str, before: _Repeats | None, after: _Repeats | None, fourier: bool = False) -> State:
     weight = state[f"{name}.weight"]
-    axis_in, axis_out = (weight.ndim - 3, weight.ndim - 2) if fourier else (1, 0)
+    axis_in, axis_out = _axes(weight, fourier)
     if before is not None:
         shape = [1] * weight.ndim
         shape[axis_in] = -1

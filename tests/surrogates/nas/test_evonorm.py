@@ -15,6 +15,7 @@ from surrogates.nas.lab import BudgetSpent, Rung
 from surrogates.nas.live import LiveLab
 from surrogates.nas.methods.evonorm import EvoNorm, evolve_layers, gradient_growth, pareto
 from surrogates.nas.methods.expressions import LayerSpace, affine
+from surrogates.nas.space import Cap
 from surrogates.nas.table import TableLab
 from surrogates.networks.activations import Activation
 from surrogates.networks.expressions import (
@@ -189,6 +190,30 @@ def test_evolution_judges_in_several_networks_and_trains_the_best_to_the_end():
     assert activations == {str(affine(found.best))}
     with pytest.raises(TypeError, match="LiveLab"):
         evolve_layers(method, TableLab(made_up_table()), np.random.default_rng(0))
+
+
+def test_layers_and_networks_beyond_the_cap_are_left_out():
+    lab = live_lab(gradients=False, rungs=(Rung(1), Rung(2)))
+    shape, n_outputs = lab.shapes.design_shape, lab.shapes.n_outputs
+    residual = ANCHORS[1]
+    swish, learned = parse("mul(x, sigmoid(x))"), parse("mul(v0, sigmoid(mul(v1, x)))")
+    with_swish = replace(residual, activation=str(affine(swish)))
+    most = with_swish.n_parameters(shape, n_outputs)
+    assert ANCHORS[0].n_parameters(shape, n_outputs) > most > residual.n_parameters(shape, n_outputs)
+    lab.space = SMALL.capped(Cap(shape, n_outputs, most))
+    drawn = iter([learned, swish])
+
+    class Only(LayerSpace):
+        def sample(self, rng):
+            return next(drawn)
+
+    method = EvoNorm(Only(), ANCHORS, population=1, rounds=0, slack=100.0)
+    found = evolve_layers(method, lab, np.random.default_rng(0))
+    assert found.rejected == {learned: "cap"} and list(found.judged) == [swish] and len(found.judged[swish]) == 1
+    assert {trial.architecture for trial in lab.trials} == {residual, with_swish}
+    lab.space = SMALL.capped(Cap(shape, n_outputs, 10))
+    with pytest.raises(ValueError, match="within the cap"):
+        evolve_layers(method, lab, np.random.default_rng(0))
 
 
 def test_a_spent_budget_ends_the_evolution_with_what_it_found(monkeypatch):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from surrogates import Dataset, TrainingConfig
-from surrogates.nas.lab import search_with
-from surrogates.nas.live import Task
+from surrogates.nas.cache import TrialCache
+from surrogates.nas.lab import BudgetSpent, search_with
+from surrogates.nas.live import LiveLab, Task
+from surrogates.nas.methods import neat, neat_evolution
 from surrogates.nas.methods.codeepneat import Blueprint, CoDeepNeat, CoEvolution, assemble, distance
-from surrogates.nas.methods.neat import Neat, NeatNetwork, evolve, neat_surrogate, next_generation
+from surrogates.nas.methods.neat import Neat, NeatNetwork, evolve, grown, neat_surrogate
+from surrogates.nas.methods.neat_evolution import mutated, next_generation
 from surrogates.nas.methods.neat_genome import (
     Compatibility,
     Connection,
@@ -26,7 +30,7 @@ from surrogates.nas.methods.neat_genome import (
 from surrogates.nas.methods.species import offspring, ranks, speciate
 from surrogates.nas.space import ArchitectureSpace, Cap
 from surrogates.nas.table import TableLab
-from tests.surrogates.nas.problems import RUNGS, made_up_table
+from tests.surrogates.nas.problems import RUNGS, SMALL, made_up_table, ticking
 from tests.surrogates.toy import Toy, level_data
 
 INPUTS = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -142,18 +146,101 @@ def test_species_share_their_fitness():
     assert sum(offspring({k: [k + 0.5] for k in range(7)}, 10).values()) == 10
 
 
-def test_a_grown_surrogate_learns_a_response():
+@pytest.fixture(scope="module")
+def task():
     train = Dataset({0: level_data(Toy(), runs=15, steps=6, seed=1, gradients=True)})
     held_out = level_data(Toy(), runs=3, steps=6, seed=2, gradients=True, first_group=100)
-    task = Task(train, held_out, TrainingConfig(gradient_weight=0.1), RUNGS)
+    return Task(train, held_out, TrainingConfig(gradient_weight=0.1), RUNGS)
+
+
+def test_a_grown_surrogate_learns_a_response(task):
     method = Neat(population=6, generations=4, steps=15)
-    found = neat_surrogate(method, task, (3, 3), np.random.default_rng(0))
-    assert found.evolved.errors[-1] < 0.95 * found.evolved.errors[0] and found.error < 1.0
+    found = neat_surrogate(method, task, (3, 3), np.random.default_rng(2))
+    # 1 is what a network that knows nothing of the design has.
+    assert found.evolved.errors[-1] < 0.95 * found.evolved.errors[0] and found.error < 0.9
     designs = torch.rand(2, 24, 20, requires_grad=True)
     (gradient,) = torch.autograd.grad(found.network(designs).sum(), designs)
     assert found.network(designs).shape == (2, 7) and gradient.abs().max() > 0
     with pytest.raises(ValueError, match="cells"):
         neat_surrogate(method, task, (30, 3), np.random.default_rng(0))
+
+
+GROWING = Neat(population=4, generations=3, steps=3, new_node=0.6, new_connection=0.6)
+
+
+def grown_on(lab, method=GROWING):
+    return grown(method, lab, (2, 2), np.random.default_rng(0))
+
+
+def test_the_budget_ends_the_growth_with_the_best_until_then(task, monkeypatch):
+    ticking(monkeypatch)  # 1 s a generation, and 1 s to breed it
+    whole = grown_on(LiveLab(SMALL, task))
+    assert whole.spent == (2.0, 4.0, 6.0) and whole.cpu_seconds == 6.0 and len(whole.evolved.errors) == 3
+    lab = LiveLab(SMALL, task, budget_cpu_seconds=3.5)
+    partly = grown_on(lab)
+    assert partly.evolved.errors == whole.evolved.errors[:2] and partly.spent == (2.0, 4.0)
+    assert partly.evolved.error == min(partly.evolved.errors) and np.isfinite(partly.error)
+    assert lab.spent == partly.cpu_seconds == 4.0 and not lab.trials
+    for spent in (4.0, 10.0):
+        lab.spent = spent
+        with pytest.raises(BudgetSpent):
+            grown_on(lab)
+    with pytest.raises(TypeError, match="LiveLab"):
+        grown_on(TableLab(made_up_table()))
+
+
+def test_generations_in_the_cache_are_not_trained_again_and_charged_alike(task, monkeypatch, tmp_path):
+    first = grown_on(LiveLab(SMALL, task, cache=TrialCache(tmp_path)))
+    trained = []
+
+    def improved(*given):
+        trained.append(given[0])
+        return neat_evolution.improved(*given)
+
+    monkeypatch.setattr(neat, "improved", improved)
+    for budget, generations in ((float("inf"), 3), (0.9 * first.spent[0], 1)):
+        again = grown_on(LiveLab(SMALL, task, budget, TrialCache(tmp_path)))
+        assert not trained and again.evolved.errors == first.evolved.errors[:generations]
+        assert again.cpu_seconds > 0.5 * first.spent[generations - 1]
+    whole = grown_on(LiveLab(SMALL, task, cache=TrialCache(tmp_path)))
+    designs = torch.rand(2, 24, 20)
+    assert torch.equal(whole.network(designs), first.network(designs)) and whole.error == first.error
+    for other in (replace(task, config=replace(task.config, gradient_weight=0.2)), task):
+        method = GROWING if other is not task else replace(GROWING, steps=4)
+        grown_on(LiveLab(SMALL, other, cache=TrialCache(tmp_path)), method)
+        assert len(trained) == 12
+        trained.clear()
+
+
+def test_the_cap_holds_for_what_grows(task):
+    def largest(**cap):
+        capped = ArchitectureSpace(cap=Cap((24, 20), 7, **cap)) if cap else ArchitectureSpace()
+        genome = grown_on(LiveLab(capped, task), replace(GROWING, generations=5, steps=1, price=-1.0)).evolved.genome
+        return sum(p.numel() for p in NeatNetwork(genome).parameters())
+
+    # 35 connections are there from the first.
+    assert largest() > 37 and 35 <= largest(parameters=37) <= 37
+    around = 2 * (2 * 24 * 20 + 2 * 20 * 2) + 2 * 7 * 7
+    assert 35 <= largest(flops=around + 2 * 36) <= 36
+    for cap in ({"parameters": 34}, {"flops": around + 2 * 34}):
+        with pytest.raises(ValueError, match="34 connections"):
+            largest(**cap)
+
+
+def test_changes_beyond_the_connections_allowed_are_left_out():
+    innovations, rng = Innovations(), np.random.default_rng(0)
+    method = Neat(new_node=1.0, new_connection=1.0, max_connections=8)
+    genome = Genome.minimal(2, 1, innovations, rng)
+    for _ in range(10):
+        genome = mutated(genome, method, innovations, rng)
+        assert genome.n_enabled <= 8
+    assert genome.n_enabled >= 7 and genome.hidden
+
+
+@pytest.mark.parametrize("bad", [{"population": 0}, {"generations": 0}, {"steps": -1}, {"learning_rate": 0.0}])
+def test_numbers_that_leave_no_evolution_are_refused(bad):
+    with pytest.raises(ValueError, match="at least 1"):
+        Neat(**bad)
 
 
 def test_a_module_comes_back_in_every_place_of_its_species():
