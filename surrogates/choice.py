@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from surrogates.ensemble import DeepEnsemble
 from surrogates.families import baseline
 from surrogates.memo import Memo, no_memo
 from surrogates.training import TrainingConfig
+
+if TYPE_CHECKING:
+    from surrogates.nas.fidelity import RungReport
 
 
 class SearchError(RuntimeError):
@@ -50,12 +53,13 @@ class TrialRecord:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """The winner, ready to be trained in full, and all trials."""
+    """The winner, ready to be trained in full, all trials, and the rungs of fidelity where these were measured."""
 
     architecture: Architecture
     config: TrainingConfig
     trials: tuple[TrialRecord, ...] = ()
     cpu_seconds: float = 0.0
+    rungs: tuple[RungReport, ...] = ()
 
 
 Progress = Callable[[TrialRecord], None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class PullBack:
+    """From gradients in the density to gradients in the latent variables theta: projection and filter, transposed.
+
+    Args:
+        identity: tells it from all others, its settings included; what was judged by it is kept under that.
+        function: ``m x *design_shape`` densities, as many gradients in them -> ``m x ...`` gradients in theta.
+
+    Raises:
+        ValueError: for an empty identity.
+    """
+
+    identity: str
+    function: Callable[[Array, Array], Array]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.identity, str) or not self.identity:
+            raise ValueError(f"Expected an identity that names the map and its settings. Got {self.identity!r}.")
+
+    def __call__(self, designs: Array, gradients: Array) -> Array:
+        """One gradient in theta for each in the density; ``ValueError`` for other numbers, or what is not finite."""
+        found = np.asarray(self.function(designs, gradients), dtype=np.float64)
+        if found.shape[:1] != (len(gradients),) or not np.isfinite(found).all():
+            raise ValueError(
+                f"Expected a finite gradient in theta for each of {len(gradients)} from the pull-back "
+                f"{self.identity!r}. Got shape {found.shape}{'' if np.isfinite(found).all() else ', not all finite'}."
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -96,3 +126,22 @@ def step_figures(predicted: Array, actual: Array) -> dict[str, float]:
         "step_error": float(np.sqrt(((predicted - actual) ** 2).sum() / power)) if power > 0 else float("nan"),
         "actual_over_predicted": float(np.median(actual[hopeful] / predicted[hopeful])) if enough else float("nan"),
     }
+
+
+def late_rows(groups: Array, share: float) -> NDArray[np.int64]:
+    """Rows of the later samples of every run, ascending: where designs are that a search has come to.
+
+    Args:
+        groups: ``n``, the run of each sample, samples of a run in its order.
+        share: of a run's samples, rounded up; a run of one sample keeps it.
+
+    Raises:
+        ValueError: for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"Expected a share in (0, 1]. Got {share}.")
+    chosen = [
+        rows[-max(1, int(np.ceil(share * len(rows) - 1e-9))) :]
+        for rows in (np.flatnonzero(groups == group) for group in np.unique(groups))
+    ]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)

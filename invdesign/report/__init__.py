@@ -19,6 +19,7 @@ from invdesign.report.page import (
     headline,
     provenance_table,
     response_table,
+    rungs_table,
     training_table,
     trials_table,
 )
@@ -67,6 +68,7 @@ def write_report(results: Sequence[Result], folder: str | Path) -> Path:
         lessons=lessons(results),
         training=training_table(results),
         trials=trials_table(results),
+        rungs=rungs_table(results),
         gains=gains_table(results),
         costs=costs_table(results),
         provenance=provenance_table(results),

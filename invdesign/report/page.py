@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,6 +190,43 @@ def trials_table(results: Sequence[Result], most: int = 12) -> Table | None:
                 )
     columns = ("trial", "family", "architecture", "parameters", "state", "error", "CPU s")
     return Table(columns, tuple(rows), frozenset({0, 3, 5, 6}), frozenset(strong)) if rows else None
+
+
+def rungs_table(results: Sequence[Result]) -> Table | None:
+    """What the pilots of searches measured of each rung of fidelity; those on the ladder are strong."""
+    rows: list[tuple[str, ...]] = []
+    strong: set[int] = set()
+    for result in results:
+        for search in result.noted("search"):
+            reports = search.get("rungs")
+            for report in reports if isinstance(reports, (list, tuple)) else ():
+                if not isinstance(report, Mapping):
+                    continue
+                if report.get("admitted"):
+                    strong.add(len(rows))
+                interval = report.get("interval")
+                ends = [show(float(end), 2) for end in interval] if isinstance(interval, (list, tuple)) else []
+                correlation, seconds = number(report, "correlation"), number(report, "cpu_seconds")
+                per_second = correlation / seconds if correlation is not None and seconds else None
+                rows.append(
+                    (
+                        result.strategy,
+                        str(report.get("rung", "–")),
+                        str(report.get("networks", "–")),
+                        show(seconds, 3),
+                        show(correlation, 2),
+                        " to ".join(ends) or "–",
+                        show(per_second, 3),
+                        "yes" if report.get("admitted") else "no",
+                    )
+                )
+    columns = (
+        "strategy", "rung", "networks", "CPU s a network", "rank correlation", "90 % interval", "per CPU s", "admitted",
+    )  # fmt: skip
+    note = (
+        "Epochs (e), share of the samples (s), level (l) and resolution (r); ranked against the last with other seeds."
+    )
+    return Table(columns, tuple(rows), frozenset(range(2, 7)), frozenset(strong), note=note) if rows else None
 
 
 def _finite(trial: Any) -> float:

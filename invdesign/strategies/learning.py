@@ -14,27 +14,40 @@ from invdesign.arrays import content_key
 from invdesign.dataset import dataset
 from invdesign.evaluator import Evaluator
 from invdesign.problem import Problem
+from invdesign.spaces.space import DensitySpace
 from invdesign.strategies.descent import SolveFailed
+from invdesign.strategies.latent import PROJECTIONS, latent_pull_back
 from surrogates.architecture import Architecture
 from surrogates.choice import ArchitectureChoice, SearchResult
 from surrogates.ensemble import DeepEnsemble
 from surrogates.evaluation import LevelScore
+from surrogates.nas.choice import ByMethod
 
 # A retraining starts from the last weights and needs a fraction of the epochs.
 RETRAINING_SHARE = 1 / 3
+
+
+def _in_theta(choice: ArchitectureChoice, problem: Problem) -> ArchitectureChoice:
+    space = problem.space
+    if not isinstance(choice, ByMethod) or choice.latent is not None:
+        return choice
+    if not isinstance(space, DensitySpace) or space.projection not in PROJECTIONS:
+        return choice
+    return replace(choice, latent=latent_pull_back(space))
 
 
 class Learner:
     """The surrogate of one run.
 
     Args:
-        choice: how its architecture is chosen.
+        choice: how its architecture is chosen; a search judges gradients in the space's latent variables where these
+            are known from the density and nothing else is given.
         problem, evaluator: of the run.
         seed: of search and training.
     """
 
     def __init__(self, choice: ArchitectureChoice, problem: Problem, evaluator: Evaluator, seed: int) -> None:
-        self.choice = choice
+        self.choice = _in_theta(choice, problem)
         self.problem = problem
         self.evaluator = evaluator
         self.seed = seed
@@ -99,7 +112,19 @@ class Learner:
         ]
         chosen = [trial for trial in result.trials if trial.architecture == result.architecture]
         best = min(chosen, key=lambda trial: trial.value if math.isfinite(trial.value) else math.inf).number
-        self.evaluator.note("search", trials=trials, best=best, objective=result.config.monitor)
+        rungs = [
+            {
+                "rung": report.rung.key,
+                "networks": report.networks,
+                "cpu_seconds": report.cpu_seconds,
+                "correlation": report.correlation,
+                "interval": list(report.interval),
+                "admitted": report.admitted,
+            }
+            for report in result.rungs
+        ]
+        measured = {"rungs": rungs} if rungs else {}
+        self.evaluator.note("search", trials=trials, best=best, objective=result.config.monitor, **measured)
 
     def _size(self, architecture: Architecture) -> int:
         """Parameters of one network of the reference level."""

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from surrogates.architecture import Architecture
-from surrogates.choice import Progress, SearchError, SearchResult, TrialRecord
+from surrogates.choice import Progress, SearchError, SearchResult
 from surrogates.data import Dataset
 from surrogates.ensemble import HELD_OUT, DeepEnsemble
+from surrogates.evaluation import PullBack, late_rows
 from surrogates.memo import Memo, Payload, no_memo
 from surrogates.nas.cache import TrialCache
+from surrogates.nas.description import described
+from surrogates.nas.fidelity import RungReport
 from surrogates.nas.lab import Method, Rung, Trial, search_with
 from surrogates.nas.live import LiveLab, Task
+from surrogates.nas.records import record, records, told, trial_of
+from surrogates.nas.rungs import Measured, measured_lab
 from surrogates.nas.space import ArchitectureSpace
 from surrogates.splitting import split
 from surrogates.training import TrainingConfig
 
 RUNGS = (Rung(3), Rung(9), Rung(27))
+# Counted up when methods, labs or learners come to other results on the same inputs: kept searches are then made anew.
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -32,20 +38,25 @@ class ByMethod:
     Args:
         method: proposes networks.
         space: of the networks.
-        rungs: at which they are tried, on the reference's samples unless a rung says otherwise.
+        rungs: at which they are tried, on the reference's samples unless a rung says otherwise; or candidates, of
+            which measurement chooses.
         budget_cpu_seconds: of the search.
         members: of the ensemble trained in the end.
         config: of that ensemble and, but for epochs and patience, of the trials.
-        held_out: share of the samples, by groups, to judge on.
+        held_out: share of the samples, by groups, to hold out.
+        late: share of every held-out run's samples, its last ones, to judge on.
+        latent: to judge gradients in the latent variables, as ``latent_cosine``; None for the density.
     """
 
     method: Method
     space: ArchitectureSpace
-    rungs: tuple[Rung, ...]
+    rungs: tuple[Rung, ...] | Measured
     budget_cpu_seconds: float
     members: int
     config: TrainingConfig
     held_out: float
+    late: float = 0.5
+    latent: PullBack | None = None
 
     def choose(
         self,
@@ -72,52 +83,68 @@ class ByMethod:
             SearchError: no network could be trained.
         """
         train, rest = split(data, self.held_out, seed)
-        config = replace(self.config, epochs=max(rung.epochs for rung in self.rungs), patience=0)
-        task = Task(train, rest.levels[data.reference], config, self.rungs)
-        genes = {**self.space.genes, "one_width": self.space.one_width, "cap": repr(self.space.cap)}
+        judging = rest.levels[data.reference]
+        judging = judging.take(late_rows(judging.groups, self.late))
+        candidates = self.rungs.rungs if isinstance(self.rungs, Measured) else self.rungs
+        config = replace(self.config, epochs=max(rung.epochs for rung in candidates), patience=0)
+        task = Task(train, judging, config, candidates, self.latent)
         inputs = {
-            "method": f"{type(self.method).__module__}: {self.method!r}",
-            "genes": json.loads(json.dumps(genes)),
-            "rungs": [rung.key for rung in self.rungs],
+            "version": VERSION,
+            "method": described(self.method),
+            "space": described(self.space),
+            "rungs": described(self.rungs),
             "budget_cpu_seconds": self.budget_cpu_seconds,
             "config": config.to_json(),
             "made_by": config.made_by(),
             "train": train.key,
             "held_out": task.held_out.key,
+            "latent": described(self.latent),
             "seed": seed,
         }
 
         def compute() -> Payload:
             folder = journal_path.with_suffix(".trials") if journal_path is not None else None
-            numbers: dict[Architecture, int] = {}
+            cache, numbers = TrialCache(folder), dict[Architecture, int]()
 
-            def watch(trial: Trial) -> None:
-                if progress is not None:
-                    number = numbers.setdefault(trial.architecture, len(numbers))
-                    progress(_record(number, trial, config, data.reference, len(self.rungs)))
+            def watch(rungs: int) -> Callable[[Trial], None] | None:
+                def show(trial: Trial) -> None:
+                    if progress is not None:
+                        number = numbers.setdefault(trial.architecture, len(numbers))
+                        progress(record(number, trial, config, data.reference, rungs))
 
-            lab = LiveLab(self.space, task, self.budget_cpu_seconds, TrialCache(folder), watch=watch)
+                return show
+
+            measured: tuple[RungReport, ...] = ()
             try:
+                if isinstance(self.rungs, Measured):
+                    pilot = (self.rungs, self.space, task, self.budget_cpu_seconds, cache, seed)
+                    lab, measured = measured_lab(*pilot, watch=watch(len(candidates)))
+                else:
+                    lab = LiveLab(self.space, task, self.budget_cpu_seconds, cache)
+                lab.watch = watch(len(lab.rungs))
                 found = search_with(self.method, lab, seed)
             except ValueError as error:
                 raise SearchError(f"Expected {self.method.name} to find a network. {error}") from error
-            told = {
+            content = {
                 "best": found.best.to_json(),
                 "learning_rate": found.learning_rate,
-                "trials": [_told(trial) for trial in found.trials],
+                "trials": [told(trial) for trial in found.trials],
+                "rungs": len(lab.rungs),
+                "measured": [report.to_json() for report in measured],
             }
-            text = np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)
+            text = np.frombuffer(json.dumps(content).encode(), dtype=np.uint8)
             return {"told": text, "cpu_seconds": np.array(found.spent)}
 
         payload = memo("architecture-search", inputs, compute)
-        told = json.loads(payload["told"].tobytes())
-        rate = told["learning_rate"] or self.config.learning_rate
-        records = _records([_trial(one) for one in told["trials"]], config, data.reference, len(self.rungs))
+        content = json.loads(payload["told"].tobytes())
+        rate = content["learning_rate"] or self.config.learning_rate
+        trials = [trial_of(one) for one in content["trials"]]
         return SearchResult(
-            Architecture.from_json(told["best"]),
+            Architecture.from_json(content["best"]),
             replace(self.config, learning_rate=rate),
-            records,
+            records(trials, config, data.reference, content["rungs"]),
             float(payload["cpu_seconds"]),
+            tuple(RungReport.from_json(one) for one in content["measured"]),
         )
 
     def ensemble(self, result: SearchResult) -> DeepEnsemble:
@@ -129,84 +156,43 @@ def by_method(
     method: Method,
     *,
     space: ArchitectureSpace | None = None,
-    rungs: Sequence[Rung] = RUNGS,
+    rungs: Sequence[Rung] | Measured = RUNGS,
     budget_cpu_seconds: float = 60.0,
     members: int = 4,
     config: TrainingConfig | None = None,
     held_out: float = HELD_OUT,
+    late: float = 0.5,
+    latent: PullBack | None = None,
 ) -> ByMethod:
     """A search by any method of ``surrogates.nas.methods``, for strategies that take ``search(...)``.
 
     Args:
         method: e.g. ``GaussianProcess()``; see docs/search.md for which.
         space: of the networks; ``ArchitectureSpace()`` if left out.
-        rungs: at which networks are tried.
+        rungs: at which networks are tried; or ``Measured(candidates=...)``, of which those are that a pilot finds to
+            rank networks well for their CPU seconds.
         budget_cpu_seconds: of the search; a training that has begun is not cut off.
         members: of the ensemble trained in the end.
         config: of that ensemble; ``monitor`` says what the search minimises.
-        held_out: share of the samples, by groups, to judge on.
+        held_out: share of the samples, by groups, to hold out.
+        late: share of every held-out run's samples, its last ones, to judge on, as a gradient is wanted there; 1 for
+            all.
+        latent: from gradients in the density to those in the latent variables, where they are then judged. A strategy
+            gives that of its problem's design space where it has one.
 
     Raises:
-        TypeError: for what is no method.
-        ValueError: for a budget that is not above 0, or no rung.
+        TypeError: for what is no method, or a method with settings that nothing tells from others.
+        ValueError: for a budget that is not above 0, no rung, or a share of late samples outside (0, 1].
     """
     if not callable(method) or not hasattr(method, "name"):
         raise TypeError(f"Expected a method of surrogates.nas.methods, e.g. GaussianProcess(). Got {method!r}.")
+    if not 0 < late <= 1:
+        raise ValueError(f"Expected a share of late samples in (0, 1]. Got {late}; give 1 to judge on all.")
     if not budget_cpu_seconds > 0 or not rungs:
         raise ValueError(f"Expected a budget above 0 CPU s and a rung at least. Got {budget_cpu_seconds} and {rungs}.")
+    described(method)
+    ladder = rungs if isinstance(rungs, Measured) else tuple(rungs)
     return ByMethod(
-        method, space or ArchitectureSpace(), tuple(rungs), budget_cpu_seconds, members, config or TrainingConfig(),
-        held_out,
+        method, space or ArchitectureSpace(), ladder, budget_cpu_seconds, members, config or TrainingConfig(), held_out,
+        late, latent,
     )  # fmt: skip
-
-
-def _told(trial: Trial) -> dict[str, Any]:
-    """As JSON; a diverged trial's error is None."""
-    return {
-        "architecture": trial.architecture.to_json(),
-        "rung": trial.rung,
-        "seed": trial.seed,
-        "error": trial.error if np.isfinite(trial.error) else None,
-        "measures": {name: value for name, value in trial.measures.items() if np.isfinite(value)},
-        "curve": [value if np.isfinite(value) else None for value in trial.curve.tolist()],
-        "cpu_seconds": trial.cpu_seconds,
-        "spent": trial.spent,
-    }
-
-
-def _trial(told: dict[str, Any]) -> Trial:
-    """The inverse of ``_told``."""
-    error = np.inf if told["error"] is None else told["error"]
-    rest = {"architecture": Architecture.from_json(told["architecture"]), "error": error}
-    return Trial(**{**told, **rest, "curve": np.array(told["curve"], dtype=np.float64)})
-
-
-def _records(trials: Sequence[Trial], config: TrainingConfig, level: int, rungs: int) -> tuple[TrialRecord, ...]:
-    """One a network: its highest rung, with the CPU seconds of all its trials."""
-    by_network: dict[Architecture, list[Trial]] = {}
-    for trial in trials:
-        by_network.setdefault(trial.architecture, []).append(trial)
-    records = []
-    for number, own in enumerate(by_network.values()):
-        highest = max(own, key=lambda trial: (trial.rung, -trial.error))
-        total = sum(trial.cpu_seconds for trial in own)
-        records.append(replace(_record(number, highest, config, level, rungs), cpu_seconds=total))
-    return tuple(records)
-
-
-def _record(number: int, trial: Trial, config: TrainingConfig, level: int, rungs: int) -> TrialRecord:
-    diverged = not np.isfinite(trial.error)
-    complete = not diverged and trial.rung == rungs - 1
-    rate = trial.measures.get("learning_rate", config.learning_rate)
-    unknown = np.full(len(trial.curve), np.nan)
-    return TrialRecord(
-        number=number,
-        architecture=trial.architecture,
-        config=replace(config, learning_rate=rate),
-        state="failed" if diverged else "complete" if complete else "pruned",
-        curve=np.stack([np.full(len(trial.curve), float(level)), trial.curve, unknown, unknown], axis=1),
-        value=trial.error if complete else float("nan"),
-        cpu_seconds=trial.cpu_seconds,
-        latency_ms=trial.measures.get("latency_ms", float("nan")) if complete else float("nan"),
-        error="training diverged" if diverged else "",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,40 @@ from surrogates.architecture import Architecture
 from surrogates.batches import LevelTensors, prepare
 from surrogates.data import LevelData
 from surrogates.encoding import ResponseCodec
-from surrogates.evaluation import mean_cosine, r_squared, step_figures, value_error
+from surrogates.evaluation import PullBack, mean_cosine, r_squared, step_figures, value_error
 from surrogates.runtime import pick_device, seeded, torch_threads
 from surrogates.states import State, load_state, save_state
 from surrogates.training import TrainingConfig, TrainingDiverged, batch_loss
 
 # Share of the last steps' weights that the judged average forgets a step.
 AVERAGING = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class LatentTensors(LevelTensors):
+    """Samples whose gradients are judged in the latent variables too.
+
+    Args:
+        pull_back: from the density.
+        designs: ``m x *design_shape``, that of each gradient.
+        latent: ``m x ...``, the stored gradients in the latent variables.
+    """
+
+    pull_back: PullBack
+    designs: NDArray[np.float64]
+    latent: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, tensors: LevelTensors, samples: LevelData, pull_back: PullBack) -> LatentTensors:
+        """The same with what was pulled back."""
+        designs = samples.designs[tensors.rows]
+        latent = pull_back(designs, tensors.full.reshape(designs.shape)) if len(designs) else np.zeros((0, 1))
+        own = {field.name: getattr(tensors, field.name) for field in fields(LevelTensors)}
+        return cls(**own, pull_back=pull_back, designs=designs, latent=latent)
+
+    def latent_cosine(self, gradients: NDArray[np.float64]) -> float:
+        """Mean cosine of ``m x h x w`` predicted gradients in the density, pulled back, with the stored ones."""
+        return mean_cosine(self.pull_back(self.designs, gradients.reshape(self.designs.shape)), self.latent)
 
 
 class Learner:
@@ -37,6 +65,7 @@ class Learner:
         total_epochs: of the ladder's last rung.
         seed: of weights and batches.
         start: weights to start from where they fit, such as a smaller network's; None for fresh ones.
+        latent: to judge gradients in the latent variables as well.
     """
 
     def __init__(
@@ -48,8 +77,10 @@ class Learner:
         total_epochs: int,
         seed: int,
         start: State | None = None,
+        latent: PullBack | None = None,
     ) -> None:
         self.architecture = architecture
+        self.latent = latent
         self.config = config
         weight = architecture.gradient_weight
         self.gradient_weight = config.gradient_weight if weight is None else weight
@@ -107,25 +138,30 @@ class Learner:
         """Of the averaged weights: ``value_error``, ``r2``, ``gradient_cosine``, and what ``step_figures`` gives.
 
         The steps are those of the runs that the samples come from: improvement of the objective whose gradient is
-        known, linearised in the response. Without gradients, all but the first two are nan.
+        known, linearised in the response. Without gradients, all but the first two are nan. Of samples that were
+        prepared with ``latent`` there is ``latent_cosine`` as well.
         """
         own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.network.load_state_dict(self.average)
         with torch.no_grad():
             predicted = self.network.from_pooled(check.pooled).cpu().numpy()
         true = check.outputs.cpu().numpy()
-        cosine = mean_cosine(check.full_gradients(self.network), check.full) if len(check.rows) else float("nan")
+        gradients = check.full_gradients(self.network) if len(check.rows) else None
         self.network.load_state_dict(own)
+        cosines = {"gradient_cosine": float("nan") if gradients is None else mean_cosine(gradients, check.full)}
+        if isinstance(check, LatentTensors):
+            cosines["latent_cosine"] = float("nan") if gradients is None else check.latent_cosine(gradients)
         return {
             "value_error": value_error(predicted, true),
             "r2": r_squared(predicted, true),
-            "gradient_cosine": cosine,
+            **cosines,
             **step_figures(check.improvements(predicted), check.improvements(true)),
         }
 
     def prepared(self, samples: LevelData) -> LevelTensors:
         """Samples as this network sees them."""
-        return prepare(self.network, self.codec, samples, self.device)
+        tensors = prepare(self.network, self.codec, samples, self.device)
+        return tensors if self.latent is None else LatentTensors.of(tensors, samples, self.latent)
 
     def weights(self) -> State:
         """The averaged weights."""
@@ -164,9 +200,10 @@ def _under(arrays: Mapping[str, NDArray[Any]], start: str) -> dict[str, NDArray[
 def monitored(measures: Mapping[str, float], monitor: str) -> float:
     """The one number that a search minimises: ``value`` error, ``gradient`` (1 - cosine), or ``both`` (their mean).
 
-    Without gradients it is the value error.
+    The cosine is that in the latent variables where gradients are judged there, else that in the density. Without
+    gradients it is the value error.
     """
-    cosine = measures["gradient_cosine"]
+    cosine = measures.get("latent_cosine", measures["gradient_cosine"])
     if monitor == "value" or np.isnan(cosine):
         return measures["value_error"]
     return 1 - cosine if monitor == "gradient" else (measures["value_error"] + 1 - cosine) / 2
