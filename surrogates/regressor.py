@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,30 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
 from surrogates.architecture import Architecture
+from surrogates.candidates import Borrowed, Candidate, Candidates, flat, folds, is_own, named, spreads
 from surrogates.data import Array, Dataset, LevelData
 from surrogates.ensemble import DeepEnsemble
+from surrogates.evaluation import TrainingReport
 from surrogates.families import FAMILIES, baseline
 from surrogates.fidelity.cokriging import CoKriging
 from surrogates.files import atomic_path
 from surrogates.persistence import CorruptSurrogateError, reading, to_text
-from surrogates.training import TrainingConfig
+from surrogates.training import TrainingConfig, TrainingDiverged
 
 PROCESS = "gp"
 AUTO = "auto"
-CANDIDATES = (PROCESS, "mlp", "resnet", "fno")
+CANDIDATES: tuple[str, ...] = (PROCESS, "mlp", "resnet", "fno")
+RATES = (1e-3, 3e-3, 1e-2)
 FORMAT = 1
+_KNOWN = (PROCESS, *FAMILIES)
 _BATCH = 1024
 _RELEVANCE = 64
 """Columns up to which the process learns a length for each."""
-Fitted = DeepEnsemble | CoKriging
+Own = DeepEnsemble | CoKriging
+Fitted = Own | Borrowed
 
 
 class Regressor(RegressorMixin, BaseEstimator):
@@ -44,7 +48,13 @@ class Regressor(RegressorMixin, BaseEstimator):
     Args:
         architecture: ``gp`` (a Gaussian process), a family's name (``mlp``, ``resnet``, ``fno``, ...), an
             ``Architecture``, or ``auto``: the candidate of the least cross-validated error.
-        candidates: that ``auto`` picks among.
+        candidates: that ``auto`` picks among: names as above, all there is. A mapping adds yours to the usual ones,
+            ``{"forest": RandomForestRegressor()}``; pairs ``("forest", RandomForestRegressor())`` may stand among the
+            names. Yours are names, ``Architecture``s, estimators with ``fit(X, y)`` and ``predict(X)``, copied for each
+            fit, or callables that make one. Estimators get X as an ``n x d`` table (images row by row) in your units,
+            and y as ``n`` or ``n x k`` real numbers (complex ones: all real parts, then all imaginary ones).
+        learning_rates: that ``auto`` tries for each network, on the training samples of the first fold, by the error on
+            those that the network itself holds out; none for the usual one alone. It costs one more fit a rate but one.
         members: networks of the ensemble.
         epochs: passes over the data.
         cv: folds of ``auto``, by groups where there are any.
@@ -53,10 +63,12 @@ class Regressor(RegressorMixin, BaseEstimator):
         random_state: seed of everything.
 
     Attributes:
-        architecture_: what was fitted: ``gp`` or the ``Architecture``'s key.
+        architecture_: what was fitted: ``gp``, the ``Architecture``'s key, or the name of an estimator of yours.
         chosen_: the name among the candidates, or what was asked for.
-        cv_errors_: candidate -> root mean square error over the folds, outputs in units of their spread; ``auto`` only.
-        report_: the :class:`TrainingReport` of the fit.
+        cv_errors_: candidate -> root mean square error over the folds, outputs in units of their spread, infinite where
+            training diverged; ``auto`` only.
+        learning_rates_: network among the candidates -> its learning rate; ``auto`` only.
+        report_: the :class:`TrainingReport` of the fit; None for an estimator of yours.
         n_features_in_: numbers a sample has.
     """
 
@@ -64,7 +76,8 @@ class Regressor(RegressorMixin, BaseEstimator):
         self,
         architecture: str | Architecture = AUTO,
         *,
-        candidates: Sequence[str] = CANDIDATES,
+        candidates: Candidates = CANDIDATES,
+        learning_rates: Sequence[float] = RATES,
         members: int = 4,
         epochs: int = 60,
         cv: int = 3,
@@ -74,6 +87,7 @@ class Regressor(RegressorMixin, BaseEstimator):
     ) -> None:
         self.architecture = architecture
         self.candidates = candidates
+        self.learning_rates = learning_rates
         self.members = members
         self.epochs = epochs
         self.cv = cv
@@ -90,7 +104,9 @@ class Regressor(RegressorMixin, BaseEstimator):
             groups: ``n`` integers; samples of a group stay together in every split. Each its own if left out.
 
         Raises:
-            ValueError: for shapes that do not agree, values that are not finite, or too few samples.
+            ValueError: for shapes that do not agree, values that are not finite, too few samples, or a candidate that
+                predicts something else.
+            TypeError: for a candidate that is none.
         """
         x, target = self._checked(X, y)
         numbers = np.arange(len(x)) if groups is None else np.asarray(groups)
@@ -104,17 +120,32 @@ class Regressor(RegressorMixin, BaseEstimator):
         data = LevelData.values_only(self._scaled(x), {"y": target}, numbers)
         self.chosen_ = self.architecture if isinstance(self.architecture, str) else self.architecture.key
         self.cv_errors_: dict[str, float] = {}
+        self.learning_rates_: dict[str, float] = {}
+        own: Candidate = self.architecture
+        spread: Array = np.zeros(0)
         if self.chosen_ == AUTO:
-            self.cv_errors_ = self._errors(data)
+            offered = self._offered(len(x))
+            missed = self._missed(offered, data, x)
             self.chosen_ = min(self.cv_errors_, key=self.cv_errors_.__getitem__)
-        own = self.architecture if isinstance(self.architecture, Architecture) else self.chosen_
-        self.surrogate_ = self._made(own, data.design_shape, self.members)
-        self.report_ = self.surrogate_.fit(Dataset({0: data}), seed=self.random_state)
+            own, spread = offered[self.chosen_], np.sqrt((missed[self.chosen_] ** 2).mean(axis=0))
+        self.surrogate_: Fitted
+        self.report_: TrainingReport | None
+        if is_own(own):
+            surrogate = self._made(own, data.design_shape, self.members, self.learning_rates_.get(self.chosen_))
+            self.report_ = surrogate.fit(Dataset({0: data}), seed=self.random_state)
+            self.surrogate_ = surrogate
+        else:
+            self.surrogate_, self.report_ = Borrowed(self.chosen_, own).fit(x, target), None
+            self.surrogate_.spread = spread
         self.architecture_ = _key(self.surrogate_)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """``n`` or ``n x ...`` like the ``y`` of ``fit``; with ``return_std`` also calibrated standard deviations."""
+        """``n`` or ``n x ...`` like the ``y`` of ``fit``; with ``return_std`` also standard deviations.
+
+        They are calibrated; those of an estimator of yours are its root mean square errors over the folds, the same for
+        all samples.
+        """
         check_is_fitted(self, "surrogate_")
         if np.asarray(X).ndim == 3:
             x = check_array(X, dtype=np.float64, allow_nd=True)
@@ -122,18 +153,33 @@ class Regressor(RegressorMixin, BaseEstimator):
             x = validate_data(self, X, dtype=np.float64, reset=False)
         if x.shape[1:] != self.surrogate_.design_shape:
             raise ValueError(f"Expected samples of shape {self.surrogate_.design_shape}. Got {x.shape[1:]}.")
-        mean, std = _answers(self.surrogate_, self._scaled(x))
+        if isinstance(self.surrogate_, Borrowed):
+            mean, std = self.surrogate_.answers(x)
+        else:
+            mean, std = _answers(self.surrogate_, self._scaled(x))
         dtype = np.complex128 if np.iscomplexobj(mean) else np.float64
         return (mean.astype(dtype), std.astype(np.float64)) if return_std else mean.astype(dtype)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R^2, averaged over outputs; real and imaginary parts are outputs of their own."""
-        predicted, true = (_flat(np.asarray(value)) for value in (self.predict(X), y))
+        predicted, true = (flat(np.asarray(value)) for value in (self.predict(X), y))
         return float(r2_score(true, predicted, sample_weight=sample_weight))
 
     def save(self, path: Path) -> None:
-        """Write ``path`` (safetensors: weights, scales, calibration) and, beside it, ``.json``: the rest."""
+        """Write ``path`` (safetensors: weights, scales, calibration) and, beside it, ``.json``: the rest.
+
+        Of the candidates the names of this package's own are written.
+
+        Raises:
+            ValueError: where an estimator of yours won: nobody but its own library can read it back.
+        """
         check_is_fitted(self, "surrogate_")
+        if isinstance(self.surrogate_, Borrowed):
+            kind = type(self.surrogate_.estimator).__name__
+            raise ValueError(
+                f"Expected a process or networks to save. Got an estimator, {kind} of candidate {self.chosen_!r}; save "
+                "surrogate_.estimator by its library's own means."
+            )
         path = Path(path)
         if path.suffix == ".json":
             raise ValueError(f"Expected a path for safetensors, beside which the JSON goes. Got {path}.")
@@ -141,10 +187,11 @@ class Regressor(RegressorMixin, BaseEstimator):
         architecture = self.architecture if isinstance(self.architecture, str) else self.architecture.to_json()
         header = {
             "format": FORMAT,
-            "params": {**self.get_params(), "architecture": architecture, "candidates": list(self.candidates)},
+            "params": {**self.get_params(), "architecture": architecture, **self._plain()},
             "kind": PROCESS if isinstance(self.surrogate_, CoKriging) else "ensemble",
             "chosen": self.chosen_,
-            "cv_errors": self.cv_errors_,
+            "cv_errors": {k: v if np.isfinite(v) else None for k, v in self.cv_errors_.items()},
+            "learning_rates": self.learning_rates_,
             "low": self._low.tolist(),
             "reach": self._reach.tolist(),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -163,9 +210,13 @@ class Regressor(RegressorMixin, BaseEstimator):
             params = header["params"]
             if not isinstance(params["architecture"], str):
                 params["architecture"] = Architecture.from_json(params["architecture"])
-            one = cls(**{**params, "candidates": tuple(params["candidates"])})
+            for name in ("candidates", "learning_rates"):
+                if name in params:
+                    params[name] = tuple(params[name])
+            one = cls(**params)
             one.surrogate_ = (CoKriging if header["kind"] == PROCESS else DeepEnsemble).load(path)
-            one.chosen_, one.cv_errors_ = header["chosen"], header["cv_errors"]
+            one.chosen_, one.learning_rates_ = header["chosen"], header.get("learning_rates", {})
+            one.cv_errors_ = {k: float("inf") if v is None else v for k, v in header["cv_errors"].items()}
             one._low, one._reach = np.array(header["low"]), np.array(header["reach"])
             one.architecture_, one.n_features_in_ = _key(one.surrogate_), int(one._low.size)
         return one
@@ -195,56 +246,100 @@ class Regressor(RegressorMixin, BaseEstimator):
     def _scaled(self, x: Array) -> Array:
         return (x - self._low) / self._reach
 
-    def _errors(self, data: LevelData) -> dict[str, float]:
-        """Cross-validated error of each candidate, with two networks where it is an ensemble."""
-        n_groups = len(np.unique(data.groups))
-        folds = min(self.cv, n_groups)
-        if folds < 2:
-            raise ValueError(f"Expected two groups and cv of at least 2 to cross-validate. Got {n_groups}, {self.cv}.")
-        if n_groups == len(data):
-            cuts = list(KFold(folds, shuffle=True, random_state=self.random_state).split(data.designs))
-        else:
-            cuts = list(GroupKFold(folds).split(data.designs, groups=data.groups))
-        names = [name for name in self.candidates if name != PROCESS or len(data) <= self.max_samples]
-        if not names:
+    def _plain(self) -> dict[str, list[Any]]:
+        """Parameters of several values, as JSON."""
+        pairs = named(self.candidates, CANDIDATES, _KNOWN).items()
+        return {
+            "candidates": [name for name, candidate in pairs if name == candidate],
+            "learning_rates": list(self.learning_rates),
+        }
+
+    def _offered(self, count: int) -> dict[str, Candidate]:
+        """Candidates for so many samples."""
+        every = named(self.candidates, CANDIDATES, _KNOWN)
+        offered = {n: c for n, c in every.items() if c != PROCESS or count <= self.max_samples}
+        if not offered:
             raise ValueError(
-                f"Expected a candidate for {len(data)} samples. Got {tuple(self.candidates)} with max_samples "
+                f"Expected a candidate for {count} samples. Got {tuple(every)} with max_samples "
                 f"{self.max_samples}; raise it or add a family."
             )
-        unit = np.maximum(_flat(data.responses["y"]).std(axis=0), 1e-300)
-        errors: dict[str, float] = {}
-        for name in names:
-            squares = []
-            for train, test in cuts:
-                surrogate = self._made(name, data.design_shape, 2)
-                surrogate.fit(Dataset({0: data.take(train)}), seed=self.random_state)
-                mean, _ = _answers(surrogate, data.designs[test])
-                squares.append(((_flat(mean) - _flat(data.responses["y"][test])) / unit) ** 2)
-            errors[name] = float(np.sqrt(np.concatenate(squares).mean()))
-        return errors
+        return offered
 
-    def _made(self, architecture: str | Architecture, shape: tuple[int, ...], members: int) -> Fitted:
+    def _missed(self, offered: Mapping[str, Candidate], data: LevelData, x: Array) -> dict[str, Array]:
+        """Candidate -> ``n x k`` errors on the folds, of two networks where it is an ensemble; sets ``cv_errors_``."""
+        cuts = folds(data.groups, self.cv, self.random_state)
+        y = data.responses["y"]
+        true = flat(y)
+        missed = {name: np.full(true.shape, np.inf) for name in offered}
+        for name, candidate in offered.items():
+            try:
+                for train, test in cuts:
+                    if is_own(candidate):
+                        surrogate = self._tuned(name, candidate, data.take(train))
+                        found = flat(_answers(surrogate, data.designs[test])[0])
+                    else:
+                        found = Borrowed(name, candidate).fit(x[train], y[train]).flat(x[test])
+                    missed[name][test] = found - true[test]
+            except TrainingDiverged:
+                missed[name][:] = np.inf
+            self.cv_errors_[name] = float(np.sqrt(((missed[name] / spreads(true)) ** 2).mean()))
+        if not np.isfinite(min(self.cv_errors_.values())):
+            raise ValueError(
+                f"Expected a candidate that trains to a finite error. Got none of {tuple(offered)}; lower the "
+                "learning_rates or add a candidate."
+            )
+        return missed
+
+    def _tuned(self, name: str, candidate: str | Architecture, samples: LevelData) -> Own:
+        """Two networks fitted at the candidate's learning rate, which is found where it is not known yet."""
+        one = Dataset({0: samples})
+        rates: list[float | None] = list(self.learning_rates)
+        if name in self.learning_rates_:
+            rates = [self.learning_rates_[name]]
+        if candidate == PROCESS or not rates:
+            rates = [None]
+        best: tuple[float, Own, float | None] | None = None
+        for rate in rates:
+            surrogate = self._made(candidate, samples.design_shape, 2, rate)
+            try:
+                error = surrogate.fit(one, seed=self.random_state).reference.value_error
+            except TrainingDiverged:
+                continue
+            if best is None or error < best[0]:
+                best = error, surrogate, rate
+        if best is None:
+            raise TrainingDiverged(f"Expected {name} to train at a rate among {rates}. Got none.")
+        if best[2] is not None:
+            self.learning_rates_[name] = best[2]
+        return best[1]
+
+    def _made(
+        self, architecture: str | Architecture, shape: tuple[int, ...], members: int, rate: float | None = None
+    ) -> Own:
         if architecture == PROCESS:
             resolution = shape[0] if len(shape) == 1 else 8
             relevance = len(shape) == 1 and shape[0] <= _RELEVANCE
             return CoKriging(resolution, held_out=self.held_out, max_samples=self.max_samples, relevance=relevance)
         if isinstance(architecture, str):
             if architecture not in FAMILIES:
-                known = ", ".join((AUTO, PROCESS, *FAMILIES))
+                known = ", ".join((AUTO, *_KNOWN))
                 raise ValueError(f"Expected an architecture among {known}, or an Architecture. Got {architecture!r}.")
             architecture = baseline(architecture)
             if len(shape) == 1:
                 # Neighbouring columns of a table have nothing in common: none are averaged.
                 architecture = replace(architecture, resolution=shape[0])
         config = TrainingConfig(epochs=self.epochs, monitor="value")
+        config = config if rate is None else replace(config, learning_rate=rate)
         return DeepEnsemble(architecture, members, config, self.held_out)
 
 
 def _key(surrogate: Fitted) -> str:
+    if isinstance(surrogate, Borrowed):
+        return surrogate.name
     return PROCESS if isinstance(surrogate, CoKriging) else surrogate.architecture.key
 
 
-def _answers(surrogate: Fitted, x: Array) -> tuple[Array, Array]:
+def _answers(surrogate: Own, x: Array) -> tuple[Array, Array]:
     """Means and standard deviations, in batches, on the CPU."""
     means, spreads = [], []
     with torch.no_grad():
@@ -253,9 +348,3 @@ def _answers(surrogate: Fitted, x: Array) -> tuple[Array, Array]:
             means.append(prediction.mean["y"].cpu().numpy())
             spreads.append(prediction.std["y"].cpu().numpy())
     return np.concatenate(means), np.concatenate(spreads)
-
-
-def _flat(y: Array) -> Array:
-    """``n x k`` real numbers."""
-    flat = y.reshape(len(y), -1)
-    return np.concatenate([flat.real, flat.imag], axis=1) if np.iscomplexobj(flat) else flat

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from surrogates.fields.data import FieldData
-from surrogates.fields.models import FieldModel
+from surrogates.fields.models import FieldModel, FieldNetwork
 from surrogates.fields.residuals import Residual, mean_square
 from surrogates.memo import Payload
 from surrogates.runtime import pick_device, seeded, torch_threads
@@ -72,9 +73,38 @@ class Units:
         scale = float(np.sqrt(np.mean(np.abs(data.fields) ** 2)))
         return cls(scale if scale > 0 else 1.0, tuple(map(float, (high + low) / 2)), tuple(map(float, reach)))
 
-    def conditions(self, conditions: torch.Tensor) -> torch.Tensor:
+    def conditions(self, conditions: Tensor) -> Tensor:
         """``b x c`` in [-1, 1] over the training data."""
         return (conditions - torch.tensor(self.middle).to(conditions)) / torch.tensor(self.reach).to(conditions)
+
+
+def batch_loss(
+    network: FieldNetwork,
+    config: FieldTraining,
+    units: Units,
+    samples: tuple[Tensor, Tensor, Tensor],
+    residual: Residual | None = None,
+    unsolved: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """The network's own loss, plus the weighted residual on the samples and on designs that nobody solved.
+
+    Args:
+        network, config, units: what is trained, and how.
+        samples: designs ``b x h' x w'``, conditions ``b x c``, fields ``b x h x w``.
+        residual: of the equation; used with a weight above 0.
+        unsolved: more designs and conditions, for the residual alone.
+    """
+    designs, conditions, fields = samples
+    loss, predicted = network.loss(designs, units.conditions(conditions), fields / units.scale)
+    if not config.residual_weight or residual is None:
+        return loss
+    missed = residual(designs, conditions, predicted * units.scale)
+    loss = loss + config.residual_weight * mean_square(missed) / units.scale**2
+    if unsolved is not None:
+        designs, conditions = unsolved
+        missed = residual(designs, conditions, network(designs, units.conditions(conditions)) * units.scale)
+        loss = loss + config.residual_weight * mean_square(missed) / units.scale**2
+    return loss
 
 
 def train_field(
@@ -103,24 +133,20 @@ def train_field(
     with torch_threads(1), seeded(seed):
         network = model.build(data.design_shape, data.field_shape, data.n_conditions).to(device)
         designs, conditions, fields = (part.to(device) for part in data.tensors())
-        more = None if unsolved is None else [part.to(device) for part in unsolved.tensors()]
+        more = unsolved.tensors()[:2] if config.residual_weight and unsolved is not None else None
+        more = None if more is None else (more[0].to(device), more[1].to(device))
         rng = np.random.default_rng(seed)
         optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         steps = -(-len(data) // config.batch_size)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs * steps)
         for epoch in range(config.epochs):
             for batch in np.array_split(rng.permutation(len(data)), steps):
-                given = conditions[batch]
-                loss, predicted = network.loss(designs[batch], units.conditions(given), fields[batch] / units.scale)
-                if config.residual_weight and residual is not None:
-                    missed = residual(designs[batch], given, predicted * units.scale)
-                    loss = loss + config.residual_weight * mean_square(missed) / units.scale**2
-                    if more is not None:
-                        rows = rng.integers(0, len(more[0]), len(batch))
-                        design, given = more[0][rows], more[1][rows]
-                        field = network(design, units.conditions(given)) * units.scale
-                        missed = residual(design, given, field)
-                        loss = loss + config.residual_weight * mean_square(missed) / units.scale**2
+                samples = designs[batch], conditions[batch], fields[batch]
+                others = None
+                if more is not None:
+                    rows = rng.integers(0, len(more[0]), len(batch))
+                    others = more[0][rows], more[1][rows]
+                loss = batch_loss(network, config, units, samples, residual, others)
                 optimiser.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)

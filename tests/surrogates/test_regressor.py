@@ -1,16 +1,19 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.dummy import DummyRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
 from surrogates import CorruptSurrogateError
 from surrogates.families import mlp
-from surrogates.regressor import Regressor
+from surrogates.regressor import CANDIDATES, Regressor
 
 
 def table(n=120, seed=0):
@@ -118,3 +121,121 @@ def test_numbers_of_a_parameter_grid_are_saved(tmp_path):
     model = Regressor("mlp", epochs=np.int64(2), members=np.int64(2), held_out=np.float64(0.3)).fit(x, x[:, 0])
     model.save(tmp_path / "one.safetensors")
     np.testing.assert_array_equal(Regressor.load(tmp_path / "one.safetensors").predict(x), model.predict(x))
+
+
+class Told:
+    """An estimator of no library, that knows the answer."""
+
+    def __init__(self, off=0.0):
+        self.off = off
+
+    def fit(self, X, y):
+        assert not hasattr(self, "seen"), "a fresh copy is fitted"
+        assert X.ndim == 2
+        self.seen, self.dtype = len(X), y.dtype
+        return self
+
+    def predict(self, X):
+        return truth(X) + self.off
+
+
+class Silent(Told):
+    def predict(self, X):
+        return np.full(len(X), np.nan)
+
+
+class Short(Told):
+    def predict(self, X):
+        return np.zeros((len(X), 3))
+
+
+def truth(x):
+    return np.sin(x[:, 0] / 2) + 0.3 * x[:, 1] - 0.05 * x[:, 2] ** 2
+
+
+def test_auto_picks_a_candidate_of_yours_where_it_is_best(tmp_path):
+    x, y = table(60)
+    mine = {"told": Told(0.01), "trees": lambda: DecisionTreeRegressor(max_depth=1), "class": DummyRegressor}
+    model = Regressor(candidates=("gp", *mine.items())).fit(x, y, groups=np.arange(60) // 3)
+    assert set(model.cv_errors_) == {"gp", *mine}
+    assert model.chosen_ == model.architecture_ == "told"
+    assert model.cv_errors_["told"] == pytest.approx(0.01 / y.std())
+    assert model.cv_errors_["gp"] < model.cv_errors_["trees"] < model.cv_errors_["class"]
+    # Refitted on everything; the one handed in is as it was.
+    assert model.surrogate_.estimator.seen == 60 and not hasattr(mine["told"], "seen")
+    mean, std = model.predict(x, return_std=True)
+    np.testing.assert_allclose(mean, y + 0.01)
+    np.testing.assert_allclose(std, 0.01)
+    assert model.score(x, y) > 0.99 and model.report_ is None
+    with pytest.raises(ValueError, match="Told of candidate 'told'"):
+        model.save(tmp_path / "told.safetensors")
+    assert clone(model).fit(x, y).chosen_ == "told"
+
+
+def test_auto_picks_its_own_where_yours_is_worse(tmp_path):
+    x, y = table(60)
+    mine = {"mean": DummyRegressor(), "tree": DecisionTreeRegressor(max_depth=1)}
+    model = Regressor(candidates=mine, max_samples=500, epochs=2, members=2, cv=2, learning_rates=()).fit(x, y)
+    assert set(model.cv_errors_) == {*CANDIDATES, *mine}
+    assert model.chosen_ == model.architecture_ == "gp"
+    assert model.report_.reference.value_error < 1
+    model.save(tmp_path / "own.safetensors")
+    loaded = Regressor.load(tmp_path / "own.safetensors")
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    assert loaded.candidates == CANDIDATES and loaded.cv_errors_ == model.cv_errors_
+
+
+def test_images_with_complex_outputs_reach_an_estimator_as_tables():
+    rng = np.random.default_rng(0)
+    x = 5 * rng.random((40, 4, 5))
+    y = np.stack([x.mean(axis=(1, 2)) + 1j * x[:, 0, 0], 2 * x[:, 1, 2] + 0j], axis=1)[:, :, None]
+    model = Regressor(candidates=("gp", ("linear", LinearRegression()))).fit(x, y)
+    assert model.chosen_ == "linear"
+    mean, std = model.predict(x, return_std=True)
+    assert mean.shape == std.shape == (40, 2, 1)
+    np.testing.assert_allclose(mean, y, atol=1e-9)
+    assert std.dtype == float and std.max() < 1e-9
+
+
+def test_an_architecture_is_a_candidate_and_auto_tunes_learning_rates(tmp_path):
+    x, y = table(60)
+    pairs = (("wide", mlp(width=24, depth=2, resolution=4)), ("mean", DummyRegressor()))
+    rates = (1e-6, 1e-2)
+    model = Regressor(candidates=pairs, learning_rates=rates, members=2, epochs=15, cv=2).fit(x, y)
+    assert model.chosen_ == "wide" and model.architecture_.startswith("densex24")
+    # At the lower rate nothing is learnt.
+    assert model.learning_rates_ == {"wide": 1e-2}
+    assert model.surrogate_.config.learning_rate == 1e-2
+    slow = Regressor(candidates=pairs, learning_rates=rates[:1], members=2, epochs=15, cv=2).fit(x, y)
+    assert slow.learning_rates_ == {"wide": 1e-6}
+    assert model.cv_errors_["wide"] < 0.8 * slow.cv_errors_["wide"]
+    model.save(tmp_path / "wide.safetensors")
+    loaded = Regressor.load(tmp_path / "wide.safetensors")
+    assert loaded.learning_rates_ == model.learning_rates_ and loaded.learning_rates == rates
+
+
+def test_a_network_that_diverges_is_not_picked():
+    x, y = table(40)
+    model = Regressor(candidates=("mlp", ("mean", DummyRegressor())), learning_rates=(1e30,), epochs=3, cv=2)
+    model.fit(x, y)
+    assert model.cv_errors_["mlp"] == np.inf and model.chosen_ == "mean"
+    with pytest.raises(ValueError, match="trains to a finite error"):
+        Regressor(candidates=("mlp",), learning_rates=(1e30,), epochs=3, cv=2).fit(x, y)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "error", "match"),
+    [
+        ({"bad": 3}, TypeError, "candidate 'bad' to be an estimator"),
+        ({"bad": StandardScaler()}, TypeError, "candidate 'bad' to be an estimator"),
+        ((("bad", StandardScaler),), TypeError, "candidate 'bad' to be an estimator"),
+        (("gp", "forest"), ValueError, "an architecture among"),
+        (("gp", ("gp", DummyRegressor())), ValueError, "name once"),
+        ((("bad", Silent()),), ValueError, "candidate 'bad' to predict"),
+        ((("bad", Short()),), ValueError, "candidate 'bad' to predict"),
+    ],
+)
+def test_a_bad_candidate_is_named(candidates, error, match):
+    x, y = table(20)
+    with pytest.raises(error, match=match):
+        Regressor(candidates=candidates, cv=2, epochs=1).fit(x, y)
