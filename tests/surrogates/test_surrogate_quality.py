@@ -7,11 +7,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import surrogate_quality
 from benchmarks.search_problems import STEPS, steepness
-from benchmarks.surrogate_figures import COARSE, COLUMNS, FINE, Bench, Solved, Trivial, covered, judge
-from benchmarks.surrogate_quality import QUICK, architecture_of
+from benchmarks.surrogate_figures import (
+    COARSE,
+    COLUMNS,
+    FINE,
+    Bench,
+    Solved,
+    Trivial,
+    coarse_solver,
+    covered,
+    judge,
+    latency_ms,
+)
+from benchmarks.surrogate_quality import architecture_of
+from benchmarks.surrogate_study import COMPOSITE, DISCREPANCY, EMBEDDING, FOUND, NEAREST, PEDS, QUICK, Study
 from surrogates import TrainingConfig
 from surrogates.baselines import NearestNeighbour
 from surrogates.families import baseline
@@ -88,6 +101,64 @@ def test_architectures_are_read():
         Bench.made(25, 1, 1)
 
 
+def test_the_coarse_solver_around_which_networks_are_built_is_the_devices(bench):
+    designs = bench.test.designs[:2]
+    x = torch.from_numpy(designs.copy()).requires_grad_(True)
+    s = coarse_solver(bench.device).responses(x)["s"]
+    known, gradients = Solved(bench.device, COARSE).vjp(designs)
+    np.testing.assert_allclose(s.detach().numpy(), known, rtol=1e-12)
+    (own,) = torch.autograd.grad((s[:, -1].abs() ** 2).sum(), x)
+    np.testing.assert_allclose(own.numpy(), gradients, atol=1e-9 * np.abs(gradients).max())
+
+
+def test_latency_asks_for_a_design_only_once(bench):
+    asked = []
+
+    class Listening(Solved):
+        def vjp(self, designs, cotangents=None):
+            asked.append(designs.astype(np.float32).tobytes())
+            return designs, designs
+
+    latency_ms(Listening(bench.device, COARSE), bench.test.designs[:1])
+    assert len(asked) == len(set(asked)) == 7 and bench.test.designs[:1].astype(np.float32).tobytes() not in asked
+
+
+def test_fewer_labels_are_tuned_and_trained_on_with_as_many_steps(bench):
+    size = replace(TINY, config=TrainingConfig(epochs=6), rungs=(Rung(2), Rung(4)), rates=(4e-3, 8e-3))
+    study = Study(bench, size, nets={FOUND: baseline("mlp")})
+    task = study.lab(20).task
+    assert [rung.epochs for rung in task.rungs] == [3, 6]
+    assert set(task.train.levels[FINE].groups) | set(task.held_out.groups) == set(bench.data(20).levels[FINE].groups)
+    rate, error, _ = study.tuned(FOUND, 20)
+    other = {0.004: 0.008, 0.008: 0.004}[rate]
+    assert error <= study.lab(20).at_rate(other).ask(baseline("mlp")).error
+    epochs = {name: study.config(name, bench.data(20, coarse=name in (COMPOSITE, EMBEDDING)), True).epochs
+              for name in (FOUND, COMPOSITE, EMBEDDING, DISCREPANCY, PEDS)}  # fmt: skip
+    assert epochs == {FOUND: 9, COMPOSITE: 4, EMBEDDING: 4, DISCREPANCY: 9, PEDS: 3}
+    assert study.config(FOUND, bench.data(20), True).learning_rate == rate
+
+
+def test_kept_figures_are_of_their_size_seed_and_data_and_damaged_ones_are_made_anew(bench, tmp_path):
+    study = Study(bench, TINY, tmp_path)
+    first = study.figures(NEAREST, 30)
+    (file,) = (tmp_path / "figures").iterdir()
+    told = json.loads(file.read_text())
+    told["figures"]["gain"] = 7.0
+    file.write_text(json.dumps(told))
+    again = Study(bench, TINY, tmp_path)
+    assert again.figures(NEAREST, 30) == pytest.approx({**first, "gain": 7.0}, nan_ok=True) and again.replayed == 1
+    for other in (
+        Study(bench, replace(TINY, members=3), tmp_path),
+        Study(replace(bench, test=bench.test.take(np.arange(STEPS))), TINY, tmp_path),
+        Study(replace(bench, fine=bench.fine.take(np.arange(30)[::-1])), TINY, tmp_path),
+    ):
+        assert other.figures(NEAREST, 30)["gain"] != 7.0 and other.replayed == 0
+    file.write_text(file.read_text()[:40])
+    anew = Study(bench, TINY, tmp_path)
+    assert anew.figures(NEAREST, 30)["gain"] == pytest.approx(first["gain"]) and anew.replayed == 0
+    assert json.loads(file.read_text())["figures"]["gain"] == pytest.approx(first["gain"])
+
+
 def test_all_of_it_in_small(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(surrogate_quality, "QUICK", TINY)
     surrogate_quality.main(["--quick", "--folder", str(tmp_path)])
@@ -98,9 +169,20 @@ def test_all_of_it_in_small(tmp_path, capsys, monkeypatch):
     trained = [value for name, value in report["coverage_90"].items() if name != "coarse solver"]
     assert all(0 <= value <= 1 for value in trained) and report["search_cpu_seconds"] > 0
     assert set(report["gradient_training"]) == {"found", "mlp"}
-    assert set(report["low_fidelity"]["gaussian process"]["20"]) == {"with", "without"}
-    assert report["labels"] == 30 and set(report["gradient_training"]["mlp"]) == {"30"}
-    files = sorted(tmp_path.iterdir())
-    before = [file.stat().st_mtime_ns for file in files]
-    Bench.made(30, 2, 2, tmp_path)
-    assert len(files) == 3 and [file.stat().st_mtime_ns for file in sorted(tmp_path.iterdir())] == before
+    rows = {"found", "gaussian process", "transfer", "co-kriging", COMPOSITE, EMBEDDING, DISCREPANCY, PEDS}
+    assert set(report["low_fidelity"]) == rows
+    for row in rows:
+        assert set(report["low_fidelity"][row]) == {"20", "30"}
+        for figures in report["low_fidelity"][row].values():
+            assert all(np.isfinite(figures[key]) for key in ("response_error", "gradient_cosine", "gain", "latency_ms"))
+    # At first a discrepancy is its solver, whose error it keeps as training is short.
+    assert report["low_fidelity"][DISCREPANCY]["30"]["response_error"] < 0.7
+    assert report["labels"] == 30 and set(report["gradient_training"]["mlp"]) == {"30"} and report["replayed"] == 0
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.*")}
+    assert len(list(tmp_path.glob("*.npz"))) == 3
+    surrogate_quality.main(["--quick", "--folder", str(tmp_path)])
+    again = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    passing = ("replayed", "cpu_seconds", "solver_ms")
+    assert again["replayed"] == len(list((tmp_path / "figures").iterdir())) > 0
+    assert {k: v for k, v in again.items() if k not in passing} == {k: v for k, v in report.items() if k not in passing}
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.*")} == before
