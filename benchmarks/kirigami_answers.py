@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from benchmarks.kirigami_regression import Data, process, rows_net
 from benchmarks.kirigami_training import Final, asked, settle
 from surrogates import Architecture, Dataset, LevelData, TrainingConfig
 from surrogates.families import FAMILIES
 from surrogates.files import atomic_path
-from surrogates.nas.lab import Found, Method, Rung, search_with
+from surrogates.nas.lab import Method, Rung, search_with
 from surrogates.nas.live import LiveLab, Task
 from surrogates.nas.methods import Darts, FixedNets, RandomSearch, SuccessiveHalving
 from surrogates.nas.methods.darts import darts
 from surrogates.nas.space import ArchitectureSpace
-from surrogates.states import load_state
 from surrogates.symmetry import augment
 
 Real = NDArray[np.float64]
@@ -36,8 +34,8 @@ FIXED = ("resnet", "unet", "fno", "mlp")
 RANDOM, HALVING = "random search", "halving"
 SEARCHED: dict[str, Method] = {RANDOM: RandomSearch(), HALVING: SuccessiveHalving()}
 CONTINUOUS, PRUNED, DISCRETE = "DARTS continuous", "DARTS pruned", "DARTS discrete"
-PROCESS, FEATURES, OURS = "process", "features", "ours"
-NAMES = (CONTINUOUS, PRUNED, DISCRETE, RANDOM, HALVING, *FIXED, PROCESS, FEATURES, OURS)
+PROCESS, FEATURES = "process", "features"
+NAMES = (CONTINUOUS, PRUNED, DISCRETE, RANDOM, HALVING, *FIXED, PROCESS, FEATURES)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Size:
     """
 
     labels: tuple[int, ...] = (300, 1_000, 3_000)
-    cpu_seconds: dict[int, float] = field(default_factory=lambda: {300: 30.0, 1_000: 40.0, 3_000: 60.0})
+    cpu_seconds: dict[int, float] = field(default_factory=lambda: {300: 30.0, 1_000: 35.0, 3_000: 45.0})
     epochs: dict[int, int] = field(default_factory=lambda: {300: 24, 1_000: 9, 3_000: 4})
     mixed_epochs: dict[int, int] = field(default_factory=lambda: {300: 24, 1_000: 14, 3_000: 8})
     longer: int = 3
@@ -166,26 +164,24 @@ class Cell:
         return self._done[name]
 
     def _made(self, name: str) -> Answer:
-        if name == OURS:
-            return self._mixed()
         if name == PROCESS:
             began = time.process_time()
             values = self._fit(PROCESS, self.subset.rows, self.subset.test)
             return Answer(values, time.process_time() - began)
         if name == FEATURES:
-            began, most = time.process_time(), self.budget - self.subset.data.features_cpu_seconds
-            values, members = self._features(self.subset.rows, self.subset.test, began + most)
-            spent = time.process_time() - began + self.subset.data.features_cpu_seconds
-            return Answer(values, spent, members)
-        return self._searched(name, self.budget)[0]
+            began = time.process_time() - self.subset.data.features_cpu_seconds
+            values, members = self._features(self.subset.rows, self.subset.test, began + self.budget)
+            return Answer(values, time.process_time() - began, members)
+        return self._searched(name)
 
     def _file(self, name: str) -> Path | None:
         """One for all that decides an answer but the code; that has a version."""
         if self.folder is None:
             return None
-        size = replace(self.size, labels=(), subsets=0, seeds=0)
+        count, size = self.subset.count, self.size
+        times = size.cpu_seconds[count], size.epochs[count], size.mixed_epochs[count], size.longer, size.members
         sheets = hashlib.sha256(self.subset.data.labels.tobytes() + self.subset.rows.tobytes()).hexdigest()
-        decides = (size, sheets, RATES, VALIDATION, BATCH, space(), VERSION, torch.__version__)
+        decides = (times, sheets, RATES, VALIDATION, BATCH, space(), VERSION, torch.__version__)
         about = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
         part = f"{self.subset.count}-{self.subset.number}-{self.seed}-{name.replace(' ', '_')}"
         return self.folder / f"{part}-{about}.npz"
@@ -213,32 +209,21 @@ class Cell:
         """CPU seconds of an answer."""
         return self.size.cpu_seconds[self.subset.count]
 
-    def _searched(self, name: str, budget: float) -> tuple[Answer, Real]:
-        """An answer, and what the network that the search trained says of the validation orbits."""
+    def _searched(self, name: str) -> Answer:
         method: Method = SEARCHED.get(name) or FixedNets((family(name),), RATES)
-        lab = LiveLab(space(), self.subset.task(self.epochs), budget / 2)
+        lab = LiveLab(space(), self.subset.task(self.epochs), self.budget / 2)
         found = search_with(method, lab, self.seed)
-        began = time.process_time()
-        rate = found.learning_rate or lab.task.config.learning_rate
-        held = self._held(found, lab.at_rate(rate))
-        spent = found.spent + time.process_time() - began
-        return self._trained(found.best, rate, spent, budget), held
+        return self._trained(found.best, found.learning_rate or lab.task.config.learning_rate, found.spent)
 
-    def _trained(self, architecture: Architecture, rate: float, spent: float, budget: float) -> Answer:
+    def _trained(self, architecture: Architecture, rate: float, spent: float) -> Answer:
         """Networks of one architecture on all labels of the subset, for the CPU seconds that are left."""
         began = time.process_time()
         subset = self.subset
         config = TrainingConfig(batch_size=BATCH, learning_rate=rate)
         epochs = self.size.longer * self.epochs
         final = Final(architecture, config, subset.samples(subset.rows), epochs, self.size.members)
-        values, members = final.answers(subset.data.sheets[subset.test], self.seed, budget - spent)
+        values, members = final.answers(subset.data.sheets[subset.test], self.seed, self.budget - spent)
         return Answer(values, spent + time.process_time() - began, members)
-
-    def _held(self, found: Found, lab: LiveLab) -> Real:
-        network = found.best.build(lab.task.train.design_shape, lab.task.codec.n_outputs)
-        load_state(network, lab.weights(found.best))
-        codec = lab.task.codec
-        return asked(network, self.subset.data.sheets[self.subset.parts[1]], codec.mean, codec.scale)
 
     def _darts(self) -> dict[str, Answer]:
         """All three; the supernet and the network chosen have the same CPU seconds beyond the search."""
@@ -252,7 +237,7 @@ class Cell:
         settle(result.supernet, codec, subset.samples(subset.rows), config, epochs, left, self.seed)
         mixed = asked(result.supernet, sheets, codec.mean, codec.scale)
         continuous = Answer(mixed, lab.spent + time.process_time() - began, 1)
-        discrete = self._trained(result.architecture, config.learning_rate, lab.spent, self.budget)
+        discrete = self._trained(result.architecture, config.learning_rate, lab.spent)
         return {CONTINUOUS: continuous, PRUNED: pruned, DISCRETE: discrete}
 
     def _fit(self, name: str, rows: Rows, test: Rows, seed: int = 0) -> Real:
@@ -272,31 +257,3 @@ class Cell:
             nets.append(self._fit("rows", rows, test, 100 * self.seed + len(nets)))
             longest, last = max(longest, time.process_time() - last), time.process_time()
         return (plain + np.mean(nets, axis=0)) / 2, len(nets)
-
-    def _mixed(self) -> Answer:
-        """Features and, with what CPU time is left, a searched network; shares suit the validation orbits."""
-        train, check = self.subset.parts
-        began = time.process_time() - self.subset.data.features_cpu_seconds
-        held = self._features(train, check, began)[0]
-        values = self._features(self.subset.rows, self.subset.test, began)[0]
-        spent = time.process_time() - began
-        other, other_held = self._searched(HALVING, max(self.budget - spent, 0.2 * self.budget))
-        weights = shares(np.stack([held, other_held]), np.log(self.subset.data.labels[check]))
-        mean = weights[0] * values + weights[1] * other.values
-        return Answer(mean, spent + other.cpu_seconds, other.members)
-
-
-def shares(answers: Real, true: Real) -> Real:
-    """Of each answer in the mean of least squared error: none negative, sum 1.
-
-    Args:
-        answers: ``k x n x 2``.
-        true: ``n x 2``; its spread is the unit of each column.
-    """
-    spread = true.std(0)
-    rows = ((answers - true) / spread).reshape(len(answers), -1)
-    certain = 1e3 * np.abs(rows).max()  # makes the sum 1
-    weights, _ = nnls(
-        np.column_stack([rows, np.full(len(rows), certain)]).T, np.append(np.zeros(rows.shape[1]), certain)
-    )
-    return np.asarray(weights / weights.sum())

@@ -14,11 +14,9 @@ anew on the whole subset, as many networks as there is time for.
   DARTS discrete: that network trained anew;
 - random search and successive halving on the same space;
 - resnet, unet, fno, mlp: the fixed families, four learning rates tried in place of a search;
-- process: a Gaussian process of rows and pairs of rows, which needs less time than there is; features: a process and
-  row networks with linear-elastic features and load paths, as in `kirigami_regression`, without a search;
-- ours: features and, with what time is left (a fifth at least, which may go beyond the budget), a network found by
-  halving; their shares are those of least squared error on the validation orbits, for which the features are fitted on
-  four fifths as well.
+- process: a Gaussian process of rows and pairs of rows, which needs less time than there is;
+- features: a process and row networks with linear-elastic features and load paths, as in `kirigami_regression`, where
+  they were chosen on a validation part: ours, without a search here.
 
 Intervals are 90 % t-intervals over subsets, seeds averaged. Answers are kept in the folder, if one is given, and the
 same command goes on. $INVDESIGN_DATA is needed; --quick takes about 90 CPU seconds. The last line is one JSON object.

@@ -1,10 +1,12 @@
 """The comparison of searched and fixed networks on kirigami: its splits, its answers, its pick."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.kirigami_answers import OURS, QUICK, Answer, Cell, Size, Subset, family, shares, space
+from benchmarks.kirigami_answers import FEATURES, QUICK, RATES, Answer, Cell, Size, Subset, family, space
 from benchmarks.kirigami_networks import best_fixed
 from benchmarks.kirigami_regression import Data
 from benchmarks.kirigami_training import Final, asked, settle
@@ -55,32 +57,49 @@ def test_fixed_nets_see_the_sheets_as_they_are() -> None:
     assert {a.pooled_shape((4, 40)) for a in space().everything()} == {(4, 40)}
 
 
-class Told(Cell):
-    """Knows what each part would say."""
+class Counting(Cell):
+    """Counts what is trained."""
 
-    def _searched(self, name, budget):
-        exact = np.log(self.subset.data.labels[self.subset.parts[1]])
-        return Answer(np.full((len(self.subset.test), 2), 1.0), budget, 4), exact + exact.std(0)
+    trained = 0
 
-    def _fit(self, name, rows, test, seed=0):
-        exact = np.log(self.subset.data.labels[test])
-        return exact - 0.25 * exact.std(0)
+    def _trained(self, architecture, rate, spent):
+        self.trained += 1
+        assert spent <= self.budget
+        return Answer(np.full((len(self.subset.test), 2), rate), spent + 1.0, 4)
 
 
-def test_ours_has_the_shares_that_suit_the_validation_orbits_and_costs_all(subset: Subset, tmp_path) -> None:
-    ours = Told(subset, 0, QUICK, tmp_path).answer(OURS)
-    exact = np.log(subset.data.labels[subset.test])
-    np.testing.assert_allclose(ours.values, 0.2 + 0.8 * (exact - 0.25 * exact.std(0)), rtol=1e-4)
-    assert ours.cpu_seconds >= max(QUICK.cpu_seconds[300], subset.data.features_cpu_seconds)
-    again = Cell(subset, 0, QUICK, tmp_path)
-    np.testing.assert_array_equal(again.answer(OURS).values, ours.values)
-    assert (again.answer(OURS).cpu_seconds, again.answer(OURS).members) == (ours.cpu_seconds, 4)
+def test_an_answer_is_found_once_and_kept(subset: Subset, tmp_path) -> None:
+    cell = Counting(subset, 0, QUICK, tmp_path)
+    one = cell.answer("mlp")
+    assert one.values[0, 0] in RATES
+    assert cell.answer("mlp") is one
+    assert cell.trained == 1
+    again = Counting(subset, 0, QUICK, tmp_path)
+    np.testing.assert_array_equal(again.answer("mlp").values, one.values)
+    assert (again.answer("mlp").cpu_seconds, again.answer("mlp").members, again.trained) == (one.cpu_seconds, 4, 0)
+
+
+def test_features_have_as_many_networks_as_there_is_time_for(subset: Subset, monkeypatch) -> None:
+    asked_for = []
+
+    def fit(self, name, rows, test, seed=0):
+        asked_for.append((name, seed))
+        return np.full((len(test), 2), {"linear": 1.0, "rows": float(seed % 100)}[name])
+
+    monkeypatch.setattr(Cell, "_fit", fit)
+    monkeypatch.setattr(Data, "features_cpu_seconds", 7.0)
+    cell = Cell(subset, 1, replace(QUICK, members=3, cpu_seconds={300: 1e9}))
+    one = cell.answer(FEATURES)
+    assert asked_for == [("linear", 0), ("rows", 100), ("rows", 101), ("rows", 102)]
+    assert (one.values == (1.0 + 1.0) / 2).all()
+    assert one.cpu_seconds >= 7
+    assert Cell(subset, 1, replace(QUICK, cpu_seconds={300: 0.0})).answer(FEATURES).members == 1
 
 
 def test_other_subsets_and_sizes_have_answers_of_their_own(subset: Subset, tmp_path) -> None:
     cells = [Cell(subset, 0, QUICK, tmp_path), Cell(subset, 1, QUICK, tmp_path)]
     cells += [Cell(subset, 0, Size(), tmp_path), Cell(Subset(subset.data, 300, 2), 0, QUICK, tmp_path)]
-    assert len({cell._file(OURS) for cell in cells}) == 4
+    assert len({cell._file(FEATURES) for cell in cells}) == 4
 
 
 def test_a_network_is_trained_until_the_time_is_gone(subset: Subset) -> None:
@@ -112,14 +131,6 @@ def test_a_supernet_settles_on_the_samples_with_its_scores_as_they_are(subset: S
     assert error() == settled
 
 
-def test_shares_are_those_of_the_true_mean_none_negative() -> None:
-    rng = np.random.default_rng(0)
-    answers = rng.normal(size=(3, 40, 2))
-    wanted = np.array([0.7, 0.0, 0.3])
-    np.testing.assert_allclose(shares(answers, np.tensordot(wanted, answers, 1)), wanted, atol=1e-6)
-    np.testing.assert_allclose(shares(answers, 3 * answers[0]), [1, 0, 0], atol=1e-6)
-
-
 def test_best_fixed_net_is_that_of_the_highest_mean() -> None:
-    assert best_fixed({"resnet": [[0.5], [0.6]], "mlp": [[0.7], [0.3]], "ours": [[0.9], [0.9]]}) == "resnet"
-    assert best_fixed({"ours": [[0.9]]}) == ""
+    assert best_fixed({"resnet": [[0.5], [0.6]], "mlp": [[0.7], [0.3]], "features": [[0.9], [0.9]]}) == "resnet"
+    assert best_fixed({"features": [[0.9]]}) == ""
