@@ -1,14 +1,16 @@
-"""Learning curves continued: which paused training to thaw, or whether to begin another.
+"""Learning curves continued: which paused training to thaw, or which network to begin.
 
-Swersky, Snoek, Adams, arXiv 1406.3896 (2014): trainings are frozen and thawed by what their curves promise. The curves
-are continued by a basket of parametric families, averaged by their evidence (Domhan, Springenberg, Hutter, IJCAI 2015).
+Swersky, Snoek, Adams, arXiv 1406.3896 (2014): one Gaussian process of all curves tells what each training, and each
+network not begun, will end at. Where they choose by entropy search over a basket, here the choice has the largest
+expected improvement, so far as the epochs up to the next rung will tell it, per epoch: exact, and nothing is sampled.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,129 +19,158 @@ from surrogates.architecture import Architecture
 from surrogates.nas.lab import Lab, Trial
 from surrogates.nas.methods.fresh import fresh
 from surrogates.nas.methods.gaussian_process import expected_improvement
+from surrogates.nas.methods.kernels import KERNELS, Kernel
+from surrogates.nas.methods.learning_curves import CurvePrior, Curves
 
 Vector = NDArray[np.float64]
-POWERS = np.geomspace(0.25, 2.0, 7)
-RATES = np.geomspace(0.5, 16.0, 11)
-NOISES = np.array([0.003, 0.01, 0.03, 0.1])
-"""Of one epoch's error, in units of what is expected of a final one."""
+GRID: dict[str, tuple[float, ...]] = {
+    "shape": (1.0, 3.0, 10.0),
+    "time": (0.01, 0.04, 0.12, 0.35),
+    "apart": (0.0, 0.5, 1.0),
+    "amplitude": (0.03, 0.3, 3.0, 30.0),
+    "noise": (1e-3, 1e-2, 1e-1),
+    "luck": (0.01, 0.1, 0.3, 1.0),
+}
+"""Of ``CurvePrior``, but for beta / alpha, in units of all epochs, as ``time``, and the variance of what decays at the
+first epoch, which curves tell better than that before it, as ``amplitude``."""
+ROUNDS, GROWTH = 2, 1.5
+"""Over the coordinates; and how many times more epochs there have to be until the prior is chosen anew."""
 
 
-def _basket(epochs: Vector, last: int) -> NDArray[np.float64]:
-    """phi(t) of each family, ``families x len(epochs)``, falling: t^-p, and exp(-r t / last)."""
-    return np.concatenate([epochs ** -POWERS[:, None], np.exp(-RATES[:, None] * epochs / last)])
+def likeliest(
+    curves: Sequence[Vector], networks: Sequence[Architecture], kernels: Sequence[Kernel], ends: Sequence[int]
+) -> tuple[Kernel, CurvePrior]:
+    """Kernel and prior of the largest likelihood, one coordinate of a coarse grid after the other."""
+    grams = [kernel(networks) for kernel in kernels]
+
+    def likelihood(k: int, prior: CurvePrior) -> float:
+        return Curves(prior, curves, grams[k], ends).log_likelihood
+
+    chosen, at = len(kernels) - 1, {name: values[1] for name, values in GRID.items()}
+    for _ in range(ROUNDS):
+        for names in (("shape", "time"), ("apart",), ("amplitude",), ("noise",), ("luck",)):
+            values = itertools.product(*(GRID[name] for name in names))
+            tried = [at | dict(zip(names, value, strict=True)) for value in values]
+            at = max(tried, key=lambda one: likelihood(chosen, _prior(one, ends[-1])))
+        chosen = max(range(len(kernels)), key=lambda k: likelihood(k, _prior(at, ends[-1])))
+    return kernels[chosen], _prior(at, ends[-1])
 
 
-def continued(curve: Vector, last: int, centre: float, spread: float) -> tuple[float, float]:
-    """Mean and standard deviation of a curve at its last epoch.
-
-    Of y(t) = c + a phi(t) with c and a normal, so that all but phi's number is integrated exactly (Bayesian linear
-    regression, Bishop (2006), eq. 3.53 and 3.86); families and noises are weighed by their evidence.
-
-    Args:
-        curve: errors after epochs 1, 2, ...
-        last: epoch asked for.
-        centre, spread: what a final error is expected to be before anything is seen.
-    """
-    epochs = np.arange(1.0, len(curve) + 1)
-    phi, end = _basket(epochs, last), _basket(np.array([float(last)]), last)[:, 0]
-    prior = np.array([spread**2, (3 * spread) ** 2])
-    sigma2 = np.tile((NOISES * max(abs(centre), spread)) ** 2, len(phi))
-    phi, end = np.repeat(phi, len(NOISES), axis=0), np.repeat(end, len(NOISES))
-    covariance = prior[0] + prior[1] * phi[:, :, None] * phi[:, None] + sigma2[:, None, None] * np.eye(len(curve))
-    residual = curve - (centre + spread * phi)
-    across = prior[0] + prior[1] * phi * end[:, None]
-    solved = np.linalg.solve(covariance, np.stack([residual, across], axis=2))
-    evidence = -0.5 * ((residual * solved[:, :, 0]).sum(axis=1) + np.linalg.slogdet(covariance)[1])
-    means = centre + spread * end + (across * solved[:, :, 0]).sum(axis=1)
-    variances = prior[0] + prior[1] * end**2 - (across * solved[:, :, 1]).sum(axis=1)
-    weights = np.exp(evidence - evidence.max())
-    weights /= weights.sum()
-    mean = float(weights @ means)
-    return mean, float(weights @ (np.maximum(variances, 0) + sigma2 + (means - mean) ** 2)) ** 0.5
+def _prior(at: Mapping[str, float], last: int) -> CurvePrior:
+    """At a place of ``GRID``."""
+    alpha, beta = at["shape"], at["shape"] * at["time"] * last
+    amplitude = at["amplitude"] * ((2 + beta) / beta) ** alpha
+    return CurvePrior(alpha, beta, at["apart"], amplitude, at["noise"], at["luck"])
 
 
 @dataclass(frozen=True)
 class FreezeThaw:
-    """Each step takes the largest expected improvement of the final error per epoch: a paused network, or a new one.
+    """Each step goes on with, or begins, the training whose next rung promises most per epoch.
 
     Args:
-        initial: networks at the first rung before anything is predicted.
+        kernel: of the networks: ``edit``, ``wl``, ``counts`` or ``paths``.
+        initial: random networks at the first rung before anything is predicted.
+        random, mutants: candidates to begin at each step, mutants of the ``parents`` that promise most.
         networks: most to begin with; None for no limit but the budget and the space.
     """
 
+    kernel: str = "wl"
     initial: int = 10
+    random: int = 60
+    mutants: int = 40
+    parents: int = 4
     networks: int | None = None
     name: str = "freeze-thaw"
 
+    def __post_init__(self) -> None:
+        if self.kernel not in KERNELS:
+            raise ValueError(f"Expected a kernel among {', '.join(KERNELS)}. Got {self.kernel!r}.")
+        if min(self.initial, self.random, self.parents) < 1 or self.mutants < 0:
+            raise ValueError(f"Expected numbers of networks of at least 1. Got {self}.")
+
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
-        """Step by step; curves are continued at the method's own charge.
+        """Step by step; the process is charged for its own time.
 
         Raises:
             ValueError: for rungs of which one does not go on from the one below: there is no curve across them.
         """
-        if not all(rung.continues(below) for below, rung in pairwise(lab.rungs)):
+        if not all(rung.continues(below) for below, rung in itertools.pairwise(lab.rungs)):
             keys = [rung.key for rung in lab.rungs]
             raise ValueError(f"Expected rungs that differ in rising epochs alone. Got {keys}; give those.")
-        top = lab.rungs[-1].epochs
         newest: dict[Architecture, Trial] = {}
-        forecasts: dict[tuple[Architecture, int], tuple[float, float]] = {}
-
-        def begin() -> bool:
-            full = self.networks is not None and len(newest) >= self.networks
-            drawn = None if full else fresh(lab.space, rng, newest)
-            if drawn is None:
-                return False
-            newest[drawn] = lab.ask(drawn, 0)
-            return True
-
-        while len(newest) < self.initial and begin():
-            pass
-        while newest:
+        ends = [rung.epochs for rung in lab.rungs]
+        fitted: tuple[int, tuple[Kernel, CurvePrior]] | None = None
+        while True:
             started = time.process_time()
-            centre, spread = expected_final(list(newest.values()))
-            paused: list[tuple[Architecture, float, float, int]] = []
-            for architecture, trial in newest.items():
-                if trial.rung < len(lab.rungs) - 1 and np.isfinite(trial.error):
-                    key = (architecture, trial.rung)
-                    if key not in forecasts:
-                        forecasts[key] = continued(trial.curve, top, centre, spread)
-                    epochs = lab.rungs[trial.rung + 1].epochs - lab.rungs[trial.rung].epochs
-                    paused.append((architecture, *forecasts[key], epochs))
-            chosen = self._chosen(lab, paused, newest, centre, spread)
+            if len(newest) < min(self.initial, self.networks or self.initial):
+                chosen = fresh(lab.space, rng, newest)
+            else:
+                curves = shown(newest)
+                epochs = sum(len(curve) for curve in curves)
+                if fitted is None or epochs >= GROWTH * fitted[0]:
+                    fitted = epochs, likeliest(curves, list(newest), KERNELS[self.kernel], ends)
+                chosen = self._chosen(lab, newest, rng, *fitted[1])
             lab.charge(time.process_time() - started)
-            if chosen is not None:
-                newest[chosen] = lab.ask(chosen, newest[chosen].rung + 1)
-            elif not begin():
-                if not paused:
-                    return
-                likeliest = min(paused, key=lambda one: one[1])[0]
-                newest[likeliest] = lab.ask(likeliest, newest[likeliest].rung + 1)
+            if chosen is None:
+                return
+            newest[chosen] = lab.ask(chosen, newest[chosen].rung + 1 if chosen in newest else 0)
 
     def _chosen(
         self,
         lab: Lab,
-        paused: list[tuple[Architecture, float, float, int]],
-        newest: dict[Architecture, Trial],
-        centre: float,
-        spread: float,
+        newest: Mapping[Architecture, Trial],
+        rng: np.random.Generator,
+        kernel: Kernel,
+        prior: CurvePrior,
     ) -> Architecture | None:
-        """The network to thaw; None to begin another."""
-        if not paused:
-            return None
-        means, stds = (np.array([one[k] for one in paused]) for k in (1, 2))
-        finished = [t.error for t in newest.values() if t.rung == len(lab.rungs) - 1 and np.isfinite(t.error)]
-        best = min(finished) if finished else float(np.median(means))
-        gains = expected_improvement(means, stds, best) / np.array([one[3] for one in paused])
-        # A new one costs all its epochs before it pays.
-        another = expected_improvement(np.array([centre]), np.array([spread]), best)[0] / lab.rungs[-1].epochs
+        """To go on with, or to begin; None where nothing is left."""
+        seen, ends = list(newest), [rung.epochs for rung in lab.rungs]
+        curves = Curves(prior, shown(newest), kernel(seen), ends)
+        going = curves.forecast()
+        parents = [seen[row] for row in np.argsort(going.mean, kind="stable")[: self.parents]]
+        asked = [] if self.networks is not None and len(seen) >= self.networks else self._new(lab, newest, parents, rng)
+        finished = [trial.error for trial in newest.values() if trial.rung == len(ends) - 1]
+        best = min(finished) if np.isfinite(min(finished, default=np.inf)) else float(going.mean.min())
+        gains = expected_improvement(going.mean, going.told, best) / np.maximum(going.epochs, 1)
+        paused = [trial.rung < len(ends) - 1 and bool(np.isfinite(trial.error)) for trial in newest.values()]
+        gains = np.where(paused, gains, -1.0)
+        if asked:
+            begun = curves.forecast(kernel([*seen, *asked])[len(seen) :, : len(seen)])
+            gains = np.concatenate([gains, expected_improvement(begun.mean, begun.told, best) / begun.epochs])
         place = int(np.argmax(gains))
-        return paused[place][0] if gains[place] >= another else None
+        return [*seen, *asked][place] if gains[place] >= 0 else None
+
+    def _new(
+        self,
+        lab: Lab,
+        newest: Mapping[Architecture, Trial],
+        parents: Sequence[Architecture],
+        rng: np.random.Generator,
+    ) -> list[Architecture]:
+        """Candidates to begin, mostly random ones and mutants."""
+        drawn = [lab.space.sample(rng) for _ in range(self.random)]
+        drawn += [lab.space.mutate(parents[k % len(parents)], rng) for k in range(self.mutants)]
+        asked = [one for one in dict.fromkeys(drawn) if one not in newest]
+        if asked:
+            return asked
+        other = fresh(lab.space, rng, newest)
+        return [] if other is None else [other]
 
 
-def expected_final(trials: list[Trial]) -> tuple[float, float]:
-    """Mean and standard deviation of final errors as far as the newest trials tell: of the errors so far."""
-    errors = np.array([trial.error for trial in trials if np.isfinite(trial.error)])
-    if not len(errors):
-        return 1.0, 1.0
-    return float(errors.mean()), max(float(errors.std()), 0.05 * abs(float(errors.mean())), 1e-6)
+def shown(trials: Mapping[Architecture, Trial]) -> list[Vector]:
+    """Curves, where diverged ones stay at the worst finite error of all.
+
+    Raises:
+        ValueError: for a training that has an error, and no curve.
+    """
+    bare = [one.key for one, trial in trials.items() if np.isfinite(trial.error) and not len(trial.curve)]
+    if bare:
+        raise ValueError(f"Expected the error after each epoch. Got no curve of {bare[0]}; ask a lab that has curves.")
+    finite = [trial.curve[np.isfinite(trial.curve)] for trial in trials.values() if np.isfinite(trial.error)]
+    worst = max((float(curve.max()) for curve in finite if len(curve)), default=1.0)
+    return [
+        np.where(np.isfinite(trial.curve), trial.curve, worst)
+        if np.isfinite(trial.error)
+        else np.full(max(len(trial.curve), 1), worst)
+        for trial in trials.values()
+    ]

@@ -9,10 +9,10 @@ import numpy as np
 
 from surrogates import Dataset, TrainingConfig
 from surrogates.nas import live
-from surrogates.nas.lab import Rung
+from surrogates.nas.lab import Rung, search_with
 from surrogates.nas.live import LiveLab, Task
 from surrogates.nas.space import ArchitectureSpace
-from surrogates.nas.table import SearchTable
+from surrogates.nas.table import SearchTable, TableLab
 from tests.surrogates.toy import Toy, level_data
 
 RUNGS = (Rung(1), Rung(3), Rung(9))
@@ -78,3 +78,18 @@ def made_up_table(noise: float = 0.02, seed: int = 0, rungs=RUNGS, cost_spread: 
         "latency_ms": np.broadcast_to(cost[:, None, None], shape).copy(),
     }
     return SearchTable("made up", space, tuple(rungs), architectures, error, cpu_seconds, measures, curves)
+
+
+def full_cost(table: SearchTable) -> float:
+    """CPU seconds of one network, trained to the last rung, on average."""
+    return float(table.cpu_seconds.sum(axis=1).mean())
+
+
+def regret(method, table: SearchTable, networks: float, seeds: int) -> float:
+    """Mean over seeds of the final error found, 0 for the best and 1 for the median network of the table."""
+    found = []
+    for seed in range(seeds):
+        best = search_with(method, TableLab(table, networks * full_cost(table), shift=seed), seed).best
+        found.append(table.final[table.number[best]])
+    least = table.final.min()
+    return float((np.mean(found) - least) / (np.median(table.final) - least))

@@ -14,8 +14,7 @@ from surrogates.nas.lab import search_with
 from surrogates.nas.methods import Bananas, RandomSearch
 from surrogates.nas.methods.bananas import ensemble, path_encoding
 from surrogates.nas.table import TableLab
-from tests.surrogates.nas.problems import SMALL, made_up_table
-from tests.surrogates.nas.test_simple_methods import regret
+from tests.surrogates.nas.problems import SMALL, made_up_table, regret
 
 A, B = Block("spectral", 12, 6), Block("residual", 12)
 SPACE = made_up_table().space

@@ -21,8 +21,7 @@ from surrogates.nas.live import LiveLab
 from surrogates.nas.methods import AsynchronousHalving, Hyperband, RandomSearch, SuccessiveHalving, TpeHyperband
 from surrogates.nas.pareto import crowding, fronts, pareto, ranked
 from surrogates.nas.table import TableLab
-from tests.surrogates.nas.problems import RUNGS, SMALL, live_task, made_up_table
-from tests.surrogates.nas.test_simple_methods import full_cost, regret
+from tests.surrogates.nas.problems import RUNGS, SMALL, full_cost, live_task, made_up_table, regret
 
 
 def asked(trials) -> Counter:
@@ -63,8 +62,8 @@ def test_asynchronous_halving_promotes_as_soon_as_it_may():
 @pytest.mark.parametrize("method", [SuccessiveHalving(27), AsynchronousHalving()])
 def test_halving_beats_chance(method):
     tables = [made_up_table(seed=seed) for seed in range(4)]
-    chance = np.mean([regret(RandomSearch(), table, 12, 5) for table in tables])
-    assert np.mean([regret(method, table, 12, 5) for table in tables]) < chance
+    chance = np.mean([regret(RandomSearch(), table, 12, 20) for table in tables])
+    assert np.mean([regret(method, table, 12, 8) for table in tables]) < 0.85 * chance
 
 
 def test_a_pruner_that_only_stops_spends_more_a_network_than_promotion():

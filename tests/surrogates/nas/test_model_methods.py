@@ -1,4 +1,4 @@
-"""Methods with a model of their own: kernels, Gaussian process, learning curves, proxies; what rungs are worth."""
+"""Methods with a model of their own: kernels, Gaussian process, proxies; what rungs are worth."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from surrogates import Architecture, Block
 from surrogates.nas.cost import flops
 from surrogates.nas.fidelity import admitted, from_pilot, from_table, spearman
 from surrogates.nas.lab import Rung, Shapes, search_with
-from surrogates.nas.methods import Flops, FreezeThaw, GaussianProcess, OnData, Parameters, ProxyRanking, RandomSearch
-from surrogates.nas.methods.freeze_thaw import continued
+from surrogates.nas.methods import Flops, GaussianProcess, OnData, Parameters, ProxyRanking, RandomSearch
 from surrogates.nas.methods.gaussian_process import expected_improvement, posterior, predicted
 from surrogates.nas.methods.kernels import KERNELS, counts, edit_distance, psd, subtrees, weisfeiler_lehman
 from surrogates.nas.methods.proxies import UNTOLD, activation_codes, gradient_norm, jacobian_covariance, synflow
 from surrogates.nas.table import TableLab
-from tests.surrogates.nas.problems import RUNGS, SMALL, live_lab, live_task, made_up_table
-from tests.surrogates.nas.test_simple_methods import regret
+from tests.surrogates.nas.problems import RUNGS, SMALL, live_lab, live_task, made_up_table, regret
 from tests.surrogates.toy import SHAPE
 
 A, B, C = Block("spectral", 12, 6), Block("residual", 12), Block("dilated", 12, 2)
@@ -129,54 +127,6 @@ def test_diverged_networks_do_not_stop_the_process():
     table.error[::3] = np.inf
     found = search_with(GaussianProcess(networks=20), TableLab(table), 0)
     assert len(found.trials) == 20 and np.isfinite(found.error)
-
-
-@pytest.mark.parametrize("curve", [lambda t: 0.2 + 0.6 * t**-0.7, lambda t: 0.3 + 0.5 * np.exp(-t / 5)])
-def test_curves_are_continued(curve):
-    seen = curve(np.arange(1.0, 10))
-    mean, std = continued(seen, 27, centre=float(seen[-1]), spread=0.15)
-    assert abs(mean - curve(27.0)) < 0.03
-    assert abs(mean - curve(27.0)) < 0.6 * abs(seen[-1] - curve(27.0))
-    assert 0 < std < 0.1
-    early = continued(seen[:3], 27, centre=float(seen[-1]), spread=0.15)[1]
-    assert early > std
-
-
-def test_a_flat_curve_above_the_incumbent_stays_frozen():
-    rungs = (Rung(3), Rung(9), Rung(27))
-    table = made_up_table(rungs=rungs, noise=0.0)
-    epochs = np.arange(1, 28)
-    flat = np.arange(len(table.architectures)) % 2 == 0
-    ends = np.linspace(0.2, 0.45, len(flat))
-    # Even ones are better at first, and flat; odd ones fall past them.
-    curves = np.where(flat[:, None], 0.5 + 0.1 * np.exp(-2.0 * epochs), ends[:, None] + 1.2 / epochs)
-    table.curves[:] = curves[:, :, None]
-    for k, rung in enumerate(rungs):
-        table.error[:, k] = curves[:, rung.epochs - 1, None]
-    assert table.error[flat, 0].max() < np.quantile(table.error[~flat, 0], 0.1)
-    found = search_with(FreezeThaw(networks=40), TableLab(table, 150 * table.cpu_seconds[:, 0].mean()), 0)
-    flats = set(np.array(table.architectures, dtype=object)[flat])
-    thawed = [t.architecture in flats for t in found.trials if t.rung > 0]
-    tried = [t.architecture in flats for t in found.trials if t.rung == 0]
-    assert np.mean(tried) > 0.3 and len(thawed) >= 10
-    assert np.mean(thawed) < 0.3 and found.best not in flats
-    finished = [t.architecture in flats for t in found.trials if t.rung == 2]
-    assert sum(finished) <= 1
-
-
-def test_freeze_thaw_beats_chance_and_ends():
-    tables = [made_up_table(seed=seed) for seed in range(3)]
-    chance = np.mean([regret(RandomSearch(), table, 10, 7) for table in tables])
-    assert np.mean([regret(FreezeThaw(), table, 10, 7) for table in tables]) < chance
-    found = search_with(FreezeThaw(networks=12), TableLab(tables[0]), 0)
-    assert sum(t.rung == 2 for t in found.trials) == 12 == sum(t.rung == 0 for t in found.trials)
-
-
-def test_curves_do_not_go_on_across_other_samples():
-    table = made_up_table()
-    lab = TableLab(replace(table, rungs=(Rung(1, share=0.5), *table.rungs[1:])))
-    with pytest.raises(ValueError, match="rising epochs alone"):
-        search_with(FreezeThaw(), lab, 0)
 
 
 def test_a_ranking_is_named_after_its_proxy():

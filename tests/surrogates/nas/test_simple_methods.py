@@ -17,12 +17,7 @@ from surrogates.nas.methods import Evolution, FixedNets, LocalSearch, RandomSear
 from surrogates.nas.methods.fresh import fresh
 from surrogates.nas.space import ArchitectureSpace, Cap
 from surrogates.nas.table import SearchTable, TableLab
-from tests.surrogates.nas.problems import RUNGS, SMALL, live_lab, made_up_table
-
-
-def full_cost(table: SearchTable) -> float:
-    """CPU seconds of one network, trained to the last rung, on average."""
-    return float(table.cpu_seconds.sum(axis=1).mean())
+from tests.surrogates.nas.problems import RUNGS, SMALL, full_cost, live_lab, made_up_table
 
 
 def final_errors(method, offset: int = 0) -> np.ndarray:
