@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -20,11 +18,11 @@ from surrogates.fields.ensemble import FieldEnsemble
 from surrogates.fields.models import GridField
 from surrogates.fields.residuals import Residual
 from surrogates.fields.training import FieldTraining, Units
-from surrogates.nas.cache import Entry, TrialCache
+from surrogates.nas.cache import Entry
 from surrogates.nas.field_learner import LEARNER_VERSION, FieldLearner
-from surrogates.nas.lab import BudgetSpent, Rung, Shapes, Trial, chain, unpaid
-from surrogates.nas.space import ArchitectureSpace
-from surrogates.runtime import pick_device, torch_threads
+from surrogates.nas.lab import Rung, Shapes, chain, check_ascending
+from surrogates.nas.training_lab import TrainingLab
+from surrogates.runtime import pick_device
 from surrogates.training import TrainingDiverged
 
 # Genes that a network of fields does not have.
@@ -64,14 +62,10 @@ class FieldTask:
     unsolved: FieldData | None = None
 
     def __post_init__(self) -> None:
-        if not self.rungs:
-            raise ValueError("Expected one rung at least. Got none.")
         for rung in self.rungs:
             if rung.level is not None or rung.resolution is not None:
                 raise ValueError(f"Expected rungs of epochs and share: fields are of one level and grid. Got {rung}.")
-        for below, rung in pairwise(self.rungs):
-            if below.share == rung.share and not rung.continues(below):
-                raise ValueError(f"Expected more epochs than the rung below, {below.key}. Got {rung.key}; order them.")
+        check_ascending(self.rungs)
         if (self.residual is None) != (not self.residual_identity):
             raise ValueError(
                 "Expected a residual and a residual_identity, under which trials are stored, or neither. Got "
@@ -103,10 +97,7 @@ class FieldTask:
 
     def samples(self, rung: Rung) -> FieldData:
         """What a rung trains on; a share is the first of an order that is the same for all."""
-        if rung.share == 1:
-            return self.train
-        order = np.random.default_rng(0).permutation(len(self.train))
-        return self.train.take(np.sort(order[: max(2, round(rung.share * len(self.train)))]))
+        return self.train if rung.share == 1 else self.train.take(rung.rows(len(self.train)))
 
     def training(self, architecture: Architecture) -> FieldTraining:
         """How a network is trained to the last rung: the configuration, with its epochs and the network's weight.
@@ -162,33 +153,20 @@ class FieldTask:
 
 
 @dataclass(eq=False)
-class FieldLab:
-    """A ``Lab`` of fields: trains what is asked, or finds it in a cache that searches share; charges both alike.
+class FieldLab(TrainingLab[FieldTask, FieldLearner]):
+    """A lab of fields, see ``TrainingLab``; a choice of ``gradient_weights`` is one of weights of the residual.
 
     A trial's error is the relative error of the field on the held-out groups. Its measures are ``relative_error``,
     ``parameters``, ``latency_ms``, and ``residual`` where the task has an equation. A network of the stem ``pixels``
-    has no field: its error is infinite, and nothing is charged for it. Of one training the cache keeps the highest
-    checkpoint alone.
-
-    Args:
-        space: where a method may look; a choice of ``gradient_weights`` is one of weights of the residual.
-        task: what is learned.
-        budget_cpu_seconds: of the search; a training that has begun is not cut off.
-        cache: of finished trials and checkpoints.
+    has no field: its error is infinite, and nothing is charged for it.
 
     Raises:
         ValueError: for a space without the stem ``grid``, with a choice of what a network of fields does not have, or
             with weights of a residual that the task lacks.
     """
 
-    space: ArchitectureSpace
-    task: FieldTask
-    budget_cpu_seconds: float = float("inf")
-    cache: TrialCache = field(default_factory=TrialCache)
-    trials: list[Trial] = field(default_factory=list)
-    spent: float = 0.0
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         if "grid" not in self.space.stems:
             raise ValueError(f"Expected a space with the stem 'grid'. Got {self.space.stems}; fields are on grids.")
         for name in _UNUSED:
@@ -199,97 +177,33 @@ class FieldLab:
                 )
         for weight in self.space.gradient_weights:
             self.task.training(Architecture(gradient_weight=weight))
-        self._asked: dict[tuple[Architecture, int, int], Trial] = {}
-
-    @property
-    def rungs(self) -> Sequence[Rung]:
-        """Of the task."""
-        return self.task.rungs
 
     @property
     def shapes(self) -> Shapes:
         """The field's grid, which all blocks work on, and a pixel's two numbers: what networks' sizes are ranked by."""
         return Shapes(self.task.train.field_shape, 2)
 
-    @property
-    def seeds(self) -> None:
-        """As many as wanted."""
-        return None
-
-    def charge(self, cpu_seconds: float) -> None:
-        """Adds what a method itself did; ``BudgetSpent`` if there was nothing left."""
-        if self.spent >= self.budget_cpu_seconds:
-            raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
-        self.spent += cpu_seconds
-
     def at_rate(self, learning_rate: float) -> FieldLab:
         """A lab of its own, without a budget, that trains with another learning rate; the cache is shared."""
         task = replace(self.task, config=replace(self.task.config, learning_rate=learning_rate))
         return FieldLab(self.space, task, cache=self.cache)
 
-    def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial:
-        """The trial of a network at a rung; training goes on from the highest rung below that was asked.
+    def _entry(self, architecture: Architecture, rung: int, seed: int, owed: range) -> Entry:
+        if architecture.stem != "grid":
+            return Entry(float("inf"), {}, np.zeros(0), 0.0)
+        return super()._entry(architecture, rung, seed, owed)
 
-        A rung below one that was asked of the same training is paid, and costs nothing.
+    def _learner(self, architecture: Architecture, rung: int, seed: int, checkpoint: bytes | None) -> FieldLearner:
+        return self.task.learner(architecture, rung, seed, checkpoint)
 
-        Raises:
-            BudgetSpent: if the budget was spent before.
-            ValueError: for a weight without a residual.
-        """
-        number = range(len(self.rungs))[rung]
-        known = self._asked.get((architecture, number, seed))
-        if known is not None:
-            return known
-        self.charge(0.0)
-        if architecture.stem == "grid":
-            owed = unpaid(self.rungs, number, lambda k: (architecture, k, seed) in self._asked)
-            entries = self._entries(architecture, number, seed)
-            charged, entry = sum((entries[k].cpu_seconds for k in owed), 0.0), entries[number]
-        else:
-            entry, charged = Entry(float("inf"), {}, np.zeros(0), 0.0), 0.0
-        self.spent += charged
-        trial = Trial(architecture, number, seed, entry.error, entry.measures, entry.curve, charged, self.spent)
-        self._asked[architecture, number, seed] = trial
-        self.record(trial)
-        return trial
-
-    def record(self, trial: Trial) -> None:
-        """Enters a trial in the search's record."""
-        self.trials.append(trial)
-
-    def _entries(self, architecture: Architecture, rung: int, seed: int) -> dict[int, Entry]:
-        """Entries of the rungs of this training up to this one, trained where the cache lacks them."""
-        keys = {k: self.task.key(architecture, k, seed) for k in chain(self.rungs, rung) if k <= rung}
-        found = {k: entry for k in keys if (entry := self.cache.entry(keys[k])) is not None}
-        missing = [k for k in keys if k not in found]
-        if not missing:
-            return found
-        start, checkpoint = missing[0], None
-        while start > min(keys) and checkpoint is None:
-            checkpoint = self.cache.checkpoint(keys[start - 1])
-            start -= checkpoint is None
-        # One thread, judging included: the same error whatever the process has.
-        with torch_threads(1):
-            learner = self.task.learner(architecture, rung, seed, checkpoint)
-            for k in range(start, missing[-1] + 1):
-                climbed = _climb(learner, self.task.held_out, self.rungs[k].epochs)
-                goes_on = np.isfinite(climbed.error)
-                # What is found stays, though training come through it once more.
-                self.cache.keep(keys[k], found.setdefault(k, climbed), learner.checkpoint() if goes_on else None)
-                if goes_on and k - 1 in keys:
-                    self.cache.forget_checkpoint(keys[k - 1])
-        return found
-
-
-def _climb(learner: FieldLearner, held_out: FieldData, epochs: int) -> Entry:
-    """Trains up to so many epochs."""
-    started = time.process_time()
-    try:
-        while learner.epoch < epochs:
-            learner.advance(held_out)
-        measures = learner.measure(held_out)
-        error = measures["relative_error"]
-    except TrainingDiverged:
-        measures, error = {}, float("inf")
-    measures |= {"parameters": float(learner.n_parameters), "latency_ms": learner.latency_ms()}
-    return Entry(error, measures, np.array(learner.curve), time.process_time() - started)
+    def _climb(self, learner: FieldLearner, rung: int) -> Entry:
+        started = time.process_time()
+        try:
+            while learner.epoch < self.rungs[rung].epochs:
+                learner.advance(self.task.held_out)
+            measures = learner.measure(self.task.held_out)
+            error = measures["relative_error"]
+        except TrainingDiverged:
+            measures, error = {}, float("inf")
+        measures |= {"parameters": float(learner.n_parameters), "latency_ms": learner.latency_ms()}
+        return Entry(error, measures, np.array(learner.curve), time.process_time() - started)

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import copy
-import io
 import time
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from surrogates.fields.data import FieldData
-from surrogates.fields.models import FieldModel
+from surrogates.fields.models import FieldModel, FieldNetwork
 from surrogates.fields.residuals import Residual, mean_square
 from surrogates.fields.training import FieldTraining, Units, batch_loss
-from surrogates.nas.learner import AVERAGING
-from surrogates.runtime import pick_device, seeded, torch_threads
-from surrogates.states import load_state, save_state, under
-from surrogates.training import TrainingDiverged
+from surrogates.nas.resumable import Resumable
+from surrogates.runtime import seeded, torch_threads
 
 LEARNER_VERSION = 1
 """Raised with every change of what training the same network on the same samples gives: trials are stored under it."""
 _BATCH = 64
 
 
-class FieldLearner:
-    """Trains a field network epoch by epoch; the same epochs give the same network, in one go or in several.
-
-    The learning rate follows a cosine over all epochs of the ladder. What is judged is a moving average of the weights
-    (Polyak & Juditsky 1992), so that a network may be judged before the rate has come down.
+class FieldLearner(Resumable[FieldNetwork, FieldTraining]):
+    """Trains a network from designs and conditions to fields, see ``Resumable``.
 
     Args:
         model: of the network.
@@ -43,6 +36,8 @@ class FieldLearner:
         unsolved: designs and conditions without a solution, for the residual alone.
     """
 
+    average_name = "averaged"
+
     def __init__(
         self,
         model: FieldModel,
@@ -54,22 +49,15 @@ class FieldLearner:
         residual: Residual | None = None,
         unsolved: FieldData | None = None,
     ) -> None:
-        self.config, self.units, self.residual = config, units, residual
-        self.total_epochs, self.seed = total_epochs, seed
-        self.device = pick_device(config.device)
-        self.epoch = 0
-        self.curve: list[float] = []
         with seeded(seed):
-            built = model.build(samples.design_shape, samples.field_shape, samples.n_conditions)
-        self.network = built.to(self.device)
+            network = model.build(samples.design_shape, samples.field_shape, samples.n_conditions)
+        super().__init__(network, config, len(samples), total_epochs, seed)
+        self.units, self.residual = units, residual
         self.averaged = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.average = self.averaged.state_dict()  # its own tensors
         self.data = tuple(part.to(self.device) for part in samples.tensors())
         used = unsolved if config.residual_weight else None
         self.unsolved = None if used is None else tuple(part.to(self.device) for part in used.tensors()[:2])
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.steps = -(-len(samples) // config.batch_size)
 
     def advance(self, check: FieldData) -> float:
         """One more epoch; the relative error of the averaged weights on the held-out samples.
@@ -77,38 +65,17 @@ class FieldLearner:
         Raises:
             TrainingDiverged: the error is no longer finite.
         """
-        rng = np.random.default_rng([self.seed, self.epoch])
-        designs, conditions, fields = self.data
         with torch_threads(1):
-            for number, batch in enumerate(np.array_split(rng.permutation(len(designs)), self.steps)):
-                done = (self.epoch + number / self.steps) / self.total_epochs
-                for group in self.optimiser.param_groups:
-                    group["lr"] = self.config.learning_rate * (1 + np.cos(np.pi * min(done, 1.0))) / 2
-                others = None
-                if self.unsolved is not None:
-                    rows = rng.integers(0, len(self.unsolved[0]), len(batch))
-                    others = self.unsolved[0][rows], self.unsolved[1][rows]
-                samples = designs[batch], conditions[batch], fields[batch]
-                loss = batch_loss(self.network, self.config, self.units, samples, self.residual, others)
-                self.optimiser.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-                self.optimiser.step()
-                self._average(self.epoch * self.steps + number)
-        self.epoch += 1
-        error = self.measure(check)["relative_error"]
-        if not np.isfinite(error):
-            raise TrainingDiverged(f"Expected a finite error. Got {error} in epoch {self.epoch}.")
-        self.curve.append(error)
-        return error
+            self._pass(self._loss)
+        return self._enter(self.measure(check)["relative_error"])
 
-    def _average(self, taken: int) -> None:
-        # The first steps are forgotten soon.
-        share = max(AVERAGING, 1 / (1 + 0.1 * taken))
-        own = self.network.state_dict()
-        with torch.no_grad():
-            for name, tensor in self.averaged.state_dict().items():
-                tensor.lerp_(own[name], share)
+    def _loss(self, rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        designs, conditions, fields = (part[rows] for part in self.data)
+        others = None
+        if self.unsolved is not None:
+            drawn = rng.integers(0, len(self.unsolved[0]), len(rows))
+            others = self.unsolved[0][drawn], self.unsolved[1][drawn]
+        return batch_loss(self.network, self.config, self.units, (designs, conditions, fields), self.residual, others)
 
     def measure(self, check: FieldData) -> dict[str, float]:
         """Of the averaged weights: ``relative_error``, as in ``FieldScore``, and, with an equation, ``residual``.
@@ -147,28 +114,3 @@ class FieldLearner:
                 torch.autograd.grad(energy, design)
                 seconds.append(time.process_time() - started)
         return 1000 * float(np.median(seconds))
-
-    def checkpoint(self) -> bytes:
-        """All that training goes on from, as npz bytes."""
-        arrays: dict[str, NDArray[Any]] = {f"network/{n}": a for n, a in save_state(self.network).items()}
-        arrays |= {f"averaged/{n}": a for n, a in save_state(self.averaged).items()}
-        for number, state in self.optimiser.state_dict()["state"].items():
-            arrays |= {f"optimiser/{number}/{n}": np.array(t.cpu().numpy()) for n, t in state.items()}
-        arrays |= {"epoch": np.array(self.epoch), "curve": np.array(self.curve)}
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
-
-    def resume(self, checkpoint: bytes) -> None:
-        """Goes on from ``checkpoint``; ``KeyError``, ``ValueError`` or ``RuntimeError`` if it is of another network."""
-        with np.load(io.BytesIO(checkpoint), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        load_state(self.network, under(arrays, "network/"))
-        load_state(self.averaged, under(arrays, "averaged/"))
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, array in under(arrays, "optimiser/").items():
-            number, _, what = name.partition("/")
-            moments.setdefault(int(number), {})[what] = torch.from_numpy(array.copy()).to(self.device)
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        self.epoch = int(arrays["epoch"])
-        self.curve = [float(error) for error in arrays["curve"]]

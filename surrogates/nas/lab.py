@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -46,6 +47,11 @@ class Rung:
         same = (self.share, self.level, self.resolution) == (below.share, below.level, below.resolution)
         return same and below.epochs < self.epochs
 
+    def rows(self, samples: int) -> NDArray[np.int64]:
+        """Of so many samples its share, ascending: the first of an order that is the same for all."""
+        order = np.random.default_rng(0).permutation(samples)
+        return np.sort(order[: max(2, round(self.share * samples))])
+
     @property
     def key(self) -> str:
         """E.g. ``e27``, ``e9-s0.33-l0-r12``."""
@@ -53,6 +59,15 @@ class Rung:
         rest += [f"l{self.level}"] if self.level is not None else []
         rest += [f"r{self.resolution}"] if self.resolution is not None else []
         return "-".join([f"e{self.epochs}", *rest])
+
+
+def check_ascending(rungs: Sequence[Rung]) -> None:
+    """``ValueError`` unless after each rung one of the same samples and resolution has more epochs."""
+    if not rungs:
+        raise ValueError("Expected one rung at least. Got none.")
+    for below, rung in pairwise(rungs):
+        if replace(below, epochs=1) == replace(rung, epochs=1) and not rung.continues(below):
+            raise ValueError(f"Expected more epochs than the rung below, {below.key}. Got {rung.key}; order them.")
 
 
 def chain(rungs: Sequence[Rung], number: int) -> range:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from surrogates.architecture import Architecture
 from surrogates.batches import LevelTensors, prepare
 from surrogates.data import LevelData
 from surrogates.encoding import ResponseCodec
 from surrogates.evaluation import PullBack, mean_cosine, r_squared, step_figures, value_error
-from surrogates.runtime import pick_device, seeded, torch_threads
-from surrogates.states import State, load_state, save_state
-from surrogates.training import TrainingConfig, TrainingDiverged, batch_loss
-
-# Share of the last steps' weights that the judged average forgets a step.
-AVERAGING = 0.02
+from surrogates.nas.resumable import Resumable
+from surrogates.networks import SurrogateNetwork
+from surrogates.runtime import seeded, torch_threads
+from surrogates.states import State, load_state
+from surrogates.training import TrainingConfig, batch_loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +44,17 @@ class LatentTensors(LevelTensors):
         return cls(**own, pull_back=pull_back, designs=designs, latent=latent)
 
     def latent_cosine(self, gradients: NDArray[np.float64]) -> float:
-        """Mean cosine of ``m x h x w`` predicted gradients in the density, pulled back, with the stored ones."""
+        """Mean cosine of ``m x h x w`` predicted gradients in the density, pulled back, with the stored ones.
+
+        nan of gradients that are not finite.
+        """
+        if not np.isfinite(gradients).all():
+            return float("nan")
         return mean_cosine(self.pull_back(self.designs, gradients.reshape(self.designs.shape)), self.latent)
 
 
-class Learner:
-    """Trains a network epoch by epoch; the same epochs give the same network, in one go or in several.
-
-    The learning rate follows a cosine over all epochs of the ladder. What is judged is a moving average of the weights
-    (Polyak & Juditsky 1992), so that a network may be judged before the rate has come down.
+class Learner(Resumable[SurrogateNetwork, TrainingConfig]):
+    """Trains a network from designs to responses, see ``Resumable``.
 
     Args:
         architecture: of the network.
@@ -79,27 +77,15 @@ class Learner:
         start: State | None = None,
         latent: PullBack | None = None,
     ) -> None:
-        self.architecture = architecture
-        self.latent = latent
-        self.config = config
+        with seeded(seed):
+            network = architecture.build(samples.design_shape, codec.n_outputs)
+        if start is not None:
+            load_state(network, start)
+        super().__init__(network, config, len(samples), total_epochs, seed)
+        self.architecture, self.codec, self.latent = architecture, codec, latent
         weight = architecture.gradient_weight
         self.gradient_weight = config.gradient_weight if weight is None else weight
-        self.codec = codec
-        self.device = pick_device(config.device)
-        self.total_epochs = total_epochs
-        self.seed = seed
-        self.epoch = 0
-        self.curve: list[float] = []
-        with seeded(seed):
-            self.network = architecture.build(samples.design_shape, codec.n_outputs).to(self.device)
-        if start is not None:
-            load_state(self.network, start)
         self.data = prepare(self.network, codec, samples, self.device)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.steps = -(-len(samples) // config.batch_size)
-        self.average = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def advance(self, check: LevelTensors, monitor: str) -> float:
         """One more epoch; the monitored error of the averaged weights on the held-out samples.
@@ -107,32 +93,10 @@ class Learner:
         Raises:
             TrainingDiverged: the error is no longer finite.
         """
-        rng = np.random.default_rng([self.seed, self.epoch])
         with torch_threads(1):
-            for number, batch in enumerate(np.array_split(rng.permutation(len(self.data.pooled)), self.steps)):
-                done = (self.epoch + number / self.steps) / self.total_epochs
-                for group in self.optimiser.param_groups:
-                    group["lr"] = self.config.learning_rate * (1 + np.cos(np.pi * min(done, 1.0))) / 2
-                loss = batch_loss(self.network, self.data, batch, self.gradient_weight, rng)
-                self.optimiser.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-                self.optimiser.step()
-                self._average(self.epoch * self.steps + number)
-            self.epoch += 1
+            self._pass(lambda rows, rng: batch_loss(self.network, self.data, rows, self.gradient_weight, rng))
             measures = self.measure(check)
-        error = monitored(measures, monitor)
-        if not np.isfinite(error):
-            raise TrainingDiverged(f"Expected a finite error. Got {error} in epoch {self.epoch}.")
-        self.curve.append(error)
-        return error
-
-    def _average(self, taken: int) -> None:
-        # The first steps are forgotten soon.
-        share = max(AVERAGING, 1 / (1 + 0.1 * taken))
-        with torch.no_grad():
-            for name, tensor in self.network.state_dict().items():
-                self.average[name].lerp_(tensor, share)
+        return self._enter(monitored(measures, monitor))
 
     def measure(self, check: LevelTensors) -> dict[str, float]:
         """Of the averaged weights: ``value_error``, ``r2``, ``gradient_cosine``, and what ``step_figures`` gives.
@@ -162,39 +126,6 @@ class Learner:
         """Samples as this network sees them."""
         tensors = prepare(self.network, self.codec, samples, self.device)
         return tensors if self.latent is None else LatentTensors.of(tensors, samples, self.latent)
-
-    def weights(self) -> State:
-        """The averaged weights."""
-        return {name: np.array(tensor.cpu().numpy()) for name, tensor in self.average.items()}
-
-    def checkpoint(self) -> bytes:
-        """All that training goes on from, as npz bytes."""
-        arrays: dict[str, NDArray[Any]] = {f"network/{n}": a for n, a in save_state(self.network).items()}
-        arrays |= {f"average/{n}": a for n, a in self.weights().items()}
-        for number, state in self.optimiser.state_dict()["state"].items():
-            arrays |= {f"optimiser/{number}/{n}": np.array(t.cpu().numpy()) for n, t in state.items()}
-        arrays |= {"epoch": np.array(self.epoch), "curve": np.array(self.curve)}
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
-
-    def resume(self, checkpoint: bytes) -> None:
-        """Goes on from ``checkpoint``; ``KeyError``, ``ValueError`` or ``RuntimeError`` if it is of another network."""
-        with np.load(io.BytesIO(checkpoint), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        load_state(self.network, _under(arrays, "network/"))
-        self.average = {n: torch.from_numpy(a.copy()).to(self.device) for n, a in _under(arrays, "average/").items()}
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, array in _under(arrays, "optimiser/").items():
-            number, _, what = name.partition("/")
-            moments.setdefault(int(number), {})[what] = torch.from_numpy(array.copy()).to(self.device)
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        self.epoch = int(arrays["epoch"])
-        self.curve = [float(error) for error in arrays["curve"]]
-
-
-def _under(arrays: Mapping[str, NDArray[Any]], start: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 
 def monitored(measures: Mapping[str, float], monitor: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from surrogates.architecture import Architecture
 from surrogates.files import atomic_path
-from surrogates.nas.lab import BudgetSpent, Rung, Shapes, Trial, chain, unpaid
+from surrogates.nas.cache import Entry
+from surrogates.nas.lab import Rung, Shapes, Trial, chain
+from surrogates.nas.ledger import Ledger
 from surrogates.nas.live import LiveLab
 from surrogates.nas.space import ArchitectureSpace
 
@@ -140,7 +142,7 @@ def tabulated(lab: LiveLab, name: str, seeds: int, notes: Mapping[str, Any]) -> 
 
 
 @dataclass(eq=False)
-class TableLab:
+class TableLab(Ledger):
     """Answers from a table, charging what the training had cost.
 
     Args:
@@ -148,6 +150,7 @@ class TableLab:
         budget_cpu_seconds: of the search.
         shift: added to every seed asked, round the table's seeds, so that replays differ in the networks' luck too;
             different seeds stay different trainings.
+        watch: called with every trial that is entered in the record, in order.
     """
 
     table: SearchTable
@@ -155,13 +158,14 @@ class TableLab:
     shift: int = 0
     trials: list[Trial] = field(default_factory=list)
     spent: float = 0.0
+    watch: Callable[[Trial], None] | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.space = self.table.space
-        self._asked: dict[tuple[Architecture, int, int], Trial] = {}
 
     @property
-    def rungs(self) -> Sequence[Rung]:
+    def rungs(self) -> tuple[Rung, ...]:
         """Of the table."""
         return self.table.rungs
 
@@ -175,12 +179,6 @@ class TableLab:
         """Of the table."""
         return self.table.seeds
 
-    def charge(self, cpu_seconds: float) -> None:
-        """Adds what a method itself did; ``BudgetSpent`` if there was nothing left."""
-        if self.spent >= self.budget_cpu_seconds:
-            raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
-        self.spent += cpu_seconds
-
     def ask(self, architecture: Architecture, rung: int = -1, seed: int = 0) -> Trial:
         """The trial of a network at a rung; see ``LiveLab.ask``. Its curve is empty off the last rung's training.
 
@@ -189,31 +187,19 @@ class TableLab:
             KeyError: for a network of another space.
             ValueError: for a seed beyond the table's, which holds no other training to answer with.
         """
-        number = range(len(self.rungs))[rung]
         if not 0 <= seed < self.seeds:
             raise ValueError(f"Expected a seed from 0 to {self.seeds - 1}, as many as the table has. Got {seed}.")
-        column = (seed + self.shift) % self.table.seeds
-        known = self._asked.get((architecture, number, column))
-        if known is not None:
-            return known
         if architecture not in self.table.number:
             raise KeyError(f"Expected a network of the table's space. Got {architecture.key}.")
-        if self.spent >= self.budget_cpu_seconds:
-            raise BudgetSpent(f"The budget of {self.budget_cpu_seconds:g} CPU s is spent.")
-        row = self.table.number[architecture]
-        owed = unpaid(self.rungs, number, lambda k: (architecture, k, column) in self._asked)
-        charged = float(self.table.cpu_seconds[row, owed.start : owed.stop, column].sum())
-        self.spent += charged
-        # The table's curve is of the training to the last rung; one of other samples or resolution has another.
-        epochs = self.rungs[number].epochs if number in chain(self.rungs, len(self.rungs) - 1) else 0
-        curve = self.table.curves[row, :epochs, column]
-        measures = {name: float(values[row, number, column]) for name, values in self.table.measures.items()}
-        error = float(self.table.error[row, number, column])
-        trial = Trial(architecture, number, seed, error, measures, curve, charged, self.spent)
-        self._asked[architecture, number, column] = trial
-        self.record(trial)
-        return trial
+        return super().ask(architecture, rung, seed)
 
-    def record(self, trial: Trial) -> None:
-        """Enters a trial in the search's record."""
-        self.trials.append(trial)
+    def _entry(self, architecture: Architecture, rung: int, seed: int, owed: range) -> Entry:
+        row, column = self.table.number[architecture], (seed + self.shift) % self.seeds
+        # The table's curve is of the training to the last rung; one of other samples or resolution has another.
+        epochs = self.rungs[rung].epochs if rung in chain(self.rungs, len(self.rungs) - 1) else 0
+        return Entry(
+            float(self.table.error[row, rung, column]),
+            {name: float(values[row, rung, column]) for name, values in self.table.measures.items()},
+            self.table.curves[row, :epochs, column],
+            float(self.table.cpu_seconds[row, owed.start : owed.stop, column].sum()),
+        )

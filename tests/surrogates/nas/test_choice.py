@@ -308,6 +308,14 @@ def test_the_cosine_in_the_latent_variables_is_that_of_what_is_pulled_back():
     np.testing.assert_array_equal(seen[0], task.held_out.designs[check.rows])
 
 
+def test_a_network_that_diverges_is_told_as_such_in_the_latent_variables_too():
+    pull_back = PullBack("identity", lambda designs, gradients: gradients)
+    trial = LiveLab(SMALL, replace(live_task(rungs=(Rung(2),), learning_rate=1e18), latent=pull_back)).ask(
+        SMALL.sample(np.random.default_rng(0))
+    )
+    assert trial.error == np.inf
+
+
 def test_a_pull_back_is_part_of_a_trials_key():
     task = live_task()
     network = SMALL.sample(np.random.default_rng(0))

@@ -14,6 +14,7 @@ from surrogates.families import mlp
 from surrogates.fields import FieldTraining, helmholtz
 from surrogates.nas.cache import TrialCache
 from surrogates.nas.field_lab import FieldLab, FieldTask
+from surrogates.nas.field_learner import FieldLearner
 from surrogates.nas.lab import BudgetSpent, Rung, Shapes, incumbent, search_with
 from surrogates.nas.methods import (
     Bananas,
@@ -50,8 +51,8 @@ def task(rungs=RUNGS, config=CONFIG, **given) -> FieldTask:
     return FieldTask(TRAIN, HELD_OUT, config, rungs, **given)
 
 
-def lab(budget=float("inf"), cache=None, space=SPACE, **given) -> FieldLab:
-    return FieldLab(space, task(**given), budget, cache or TrialCache())
+def lab(budget=float("inf"), cache=None, space=SPACE, watch=None, **given) -> FieldLab:
+    return FieldLab(space, task(**given), budget, cache or TrialCache(), watch=watch)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,27 @@ def test_shares_begin_anew():
     assert len({half.ask(NETWORK, k).error for k in range(3)}) == 3
     keys = {half.task.key(NETWORK, k, 0) for k in range(3)} | {task(rungs=(Rung(4),)).key(NETWORK, 0, 0)}
     assert len(keys) == 3  # all samples for four epochs are the same training, whatever else is asked
+
+
+def test_a_checkpoint_that_another_process_drops_is_not_missed(tmp_path, monkeypatch):
+    other, epochs = lab(cache=TrialCache(tmp_path)), []
+    other.ask(NETWORK, 0)
+    advance = FieldLearner.advance
+    monkeypatch.setattr(FieldLearner, "advance", lambda self, *rest: epochs.append(self.epoch) or advance(self, *rest))
+
+    class Late(TrialCache):
+        """Before its first look at a checkpoint the other process goes on from it."""
+
+        def checkpoint(self, key):
+            if not epochs:
+                other.ask(NETWORK, 1)
+            return super().checkpoint(key)
+
+    seen = []
+    late = lab(cache=Late(tmp_path), watch=seen.append)
+    assert late.ask(NETWORK, 2).error == other.ask(NETWORK, 2).error
+    assert epochs == list(range(1, 9))  # none of them twice
+    assert seen == late.trials
 
 
 def test_a_spent_budget_ends_a_search():

@@ -55,11 +55,13 @@ def test_training_learns():
 
 @pytest.mark.parametrize("make", [live_lab, lambda **k: TableLab(made_up_table(), **k)])
 def test_the_same_question_costs_nothing_and_promotion_the_difference(make):
-    lab = make()
+    lab, seen = make(), []
+    lab.watch = seen.append
     network = next(iter(lab.space.everything()))
     low, again = lab.ask(network, 0), lab.ask(network, 0)
     assert again is low and len(lab.trials) == 1
     high = lab.ask(network, 2)
+    assert seen == lab.trials == [low, high]
     assert lab.spent == pytest.approx(low.cpu_seconds + high.cpu_seconds)
     direct = make()
     np.testing.assert_array_equal(direct.ask(network, 2).curve, high.curve)
