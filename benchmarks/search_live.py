@@ -32,7 +32,7 @@ from surrogates.data import LevelData
 from surrogates.nas.cache import TrialCache
 from surrogates.nas.lab import Found, Method, Rung, search_with
 from surrogates.nas.live import LiveLab
-from surrogates.nas.methods import Darts, EvoNorm, Morphisms, RandomSearch
+from surrogates.nas.methods import Darts, EvoNorm, Morphisms, Neat, RandomSearch
 
 FOLDER = Path.home() / ".cache" / "invdesign" / "search_live"
 BEST = ("Gaussian process (wl)", "flops", "one-epoch top-K")
@@ -44,6 +44,7 @@ LIVE = (
     Darts(selection="perturbation"),
     Morphisms(),
     EvoNorm(),
+    Neat(),
 )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
-from surrogates.networks import IDENTITY, OPERATIONS, SurrogateNetwork
+from surrogates.networks import IDENTITY, OPERATIONS, Graph, SurrogateNetwork
 from surrogates.networks.activations import check_activation
 from surrogates.networks.trunk import HEADS, PADDINGS, STEMS, GridStem, PixelStem, Step, Trunk, Widened, readout
+from surrogates.networks.wired import WiredHead, wired_network
 from surrogates.runtime import seeded
 
 
@@ -58,6 +59,10 @@ class Block:
 OF_GRIDS = {"padding": "zeros", "coordinates": True, "head": "averages"}
 
 
+# What means nothing where there is a graph.
+OF_BLOCKS = {"blocks": (Block(IDENTITY, 1),), "stem": "pixels", "activation": "silu", **OF_GRIDS}
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What a network looks like, whatever the design's size and the number of outputs.
@@ -73,6 +78,8 @@ class Architecture:
         coordinates: whether the grid stem sees the two coordinates.
         head: ``averages``, over an 8 x 8 grid, where place matters, or ``mean``, over all places.
         gradient_weight: of the gradients' term in the loss; None for that of the training's configuration.
+        graph: nodes wired one by one in place of blocks, of which nothing means anything then, nor of all else but the
+            gradients' weight; None for blocks.
 
     Raises:
         ValueError: for names and numbers that are none of these.
@@ -86,6 +93,7 @@ class Architecture:
     coordinates: bool = True
     head: str = "averages"
     gradient_weight: float | None = None
+    graph: Graph | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("stem", STEMS), ("padding", PADDINGS), ("head", HEADS)):
@@ -98,6 +106,11 @@ class Architecture:
             raise ValueError(f"Expected a gradient_weight of at least 0, or None. Got {self.gradient_weight}.")
         if not self.blocks:
             raise ValueError("Expected one block at least, an identity if nothing else. Got none.")
+        if self.graph is not None:
+            for name, value in OF_BLOCKS.items():
+                object.__setattr__(self, name, value)
+            object.__setattr__(self, "resolution", max(self.graph.cells))
+            return
         real = tuple(block for block in self.blocks if block.operation != IDENTITY)
         for block in real:
             if OPERATIONS[block.operation].stem != self.stem:
@@ -111,39 +124,57 @@ class Architecture:
 
     @property
     def family(self) -> str:
-        """A name for tables: the operation that all blocks share, else ``mixed``."""
+        """A name for tables: the operation that all blocks share, else ``mixed``; ``graph`` for one."""
+        if self.graph is not None:
+            return "graph"
         kinds = {block.operation for block in self.blocks}
         return kinds.pop() if len(kinds) == 1 else "mixed"
 
     @property
     def key(self) -> str:
-        """Readable and unique, e.g. ``spectral6x12-spectral6x12-r20-silu``."""
+        """Readable and unique, e.g. ``spectral6x12-spectral6x12-r20-silu``; of a graph see ``Graph.key``."""
+        weight = [f"g{self.gradient_weight:g}"] if self.gradient_weight is not None else []
+        if self.graph is not None:
+            return "-".join([self.graph.key, *weight])
         # An operation tells the stem it works behind, an identity does not.
         rest = ["pixels"] if self.stem == "pixels" and self.family == IDENTITY else []
         rest += [f"r{self.resolution}", self.activation]
         rest += [self.padding] if self.padding != "zeros" else []
         rest += ["blind"] if not self.coordinates else []
         rest += [self.head] if self.head != "averages" else []
-        rest += [f"g{self.gradient_weight:g}"] if self.gradient_weight is not None else []
-        return "-".join([*(block.key for block in self.blocks), *rest])
+        return "-".join([*(block.key for block in self.blocks), *rest, *weight])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain fields; ``from_json`` is the inverse."""
-        return asdict(self) | {"blocks": [[b.operation, b.width, b.reach] for b in self.blocks]}
+        """Plain fields, a graph only where there is one; ``from_json`` is the inverse."""
+        fields = asdict(replace(self, graph=None) if self.graph is not None else self)
+        del fields["graph"]
+        fields["blocks"] = [[b.operation, b.width, b.reach] for b in self.blocks]
+        return fields if self.graph is None else fields | {"graph": self.graph.to_json()}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Architecture:
-        """From ``to_json``."""
-        return cls(**{**fields, "blocks": tuple(Block(*block) for block in fields["blocks"])})
+        """From ``to_json``.
+
+        Raises:
+            ValueError: for a graph that is none.
+        """
+        given = {**fields, "blocks": tuple(Block(*block) for block in fields["blocks"])}
+        if "graph" in fields:
+            given["graph"] = Graph.from_json(fields["graph"])
+        return cls(**given)
 
     def pooled_shape(self, design_shape: Sequence[int]) -> tuple[int, int]:
         """Height and width the trunk sees."""
+        if self.graph is not None:
+            return self.graph.cells
         shape = planar(design_shape)
         factor = max(max(shape) / self.resolution, 1.0)
         return max(round(shape[0] / factor), 1), max(round(shape[1] / factor), 1)
 
     def build(self, design_shape: Sequence[int], n_outputs: int) -> SurrogateNetwork:
         """A freshly initialised network (torch's current generator) for ``b x *design_shape`` -> ``b x n_outputs``."""
+        if self.graph is not None:
+            return wired_network(self.graph, planar(design_shape), n_outputs)
         pooled = self.pooled_shape(design_shape)
         trunk = self._trunk(pooled)
         return SurrogateNetwork(planar(design_shape), pooled, trunk, trunk.n_features, n_outputs)
@@ -175,4 +206,6 @@ class Architecture:
 def _n_parameters(architecture: Architecture, design_shape: tuple[int, ...], n_outputs: int) -> int:
     # Ten times quicker than on torch's device "meta", whose initialisers are Python.
     with seeded(0):
-        return sum(p.numel() for p in architecture.build(design_shape, n_outputs).parameters())
+        network = architecture.build(design_shape, n_outputs)
+    idle = network.head.idle if isinstance(network.head, WiredHead) else 0
+    return sum(p.numel() for p in network.parameters()) - idle

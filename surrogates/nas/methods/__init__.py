@@ -12,7 +12,7 @@ from surrogates.nas.methods.gaussian_process import GaussianProcess
 from surrogates.nas.methods.halving import AsynchronousHalving, Hyperband, SuccessiveHalving
 from surrogates.nas.methods.local_search import LocalSearch
 from surrogates.nas.methods.morphisms import Climb, Morphisms, climb
-from surrogates.nas.methods.neat import Neat, NeatSurrogate, evolve, grown, neat_surrogate
+from surrogates.nas.methods.neat import Grown, Neat, evolve, grown
 from surrogates.nas.methods.proxies import Flops, OnData, Parameters, ProxyRanking
 from surrogates.nas.methods.random_search import RandomSearch
 from surrogates.nas.methods.supernet import Supernet
@@ -33,12 +33,12 @@ __all__ = [
     "Flops",
     "FreezeThaw",
     "GaussianProcess",
+    "Grown",
     "Hyperband",
     "Layers",
     "LocalSearch",
     "Morphisms",
     "Neat",
-    "NeatSurrogate",
     "OnData",
     "Parameters",
     "ProxyRanking",
@@ -52,5 +52,4 @@ __all__ = [
     "evolve",
     "evolve_layers",
     "grown",
-    "neat_surrogate",
 ]

@@ -7,11 +7,12 @@ intensification): who leads is tried again until it has led on as many seeds as 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from surrogates.nas.lab import BudgetSpent, Lab, Method, incumbent
+from surrogates.nas.lab import BudgetSpent, Lab, Method, Trial, incumbent
+from surrogates.nas.methods.fixed_nets import RATE, Retunable
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,20 @@ class Confirmed:
         while any(np.isfinite(trial.error) for trial in lab.trials):
             best, _ = incumbent(lab.trials)
             top = max(trial.rung for trial in lab.trials if trial.architecture == best and np.isfinite(trial.error))
-            used = {trial.seed for trial in lab.trials if (trial.architecture, trial.rung) == (best, top)}
+            own = [trial for trial in lab.trials if (trial.architecture, trial.rung) == (best, top)]
+            used = {trial.seed for trial in own}
             if len(used) >= wanted:
                 return
-            lab.ask(best, top, min(set(range(wanted)) - used))
+            again(lab, own[0], min(set(range(wanted)) - used))
+
+
+def again(lab: Lab, trial: Trial, seed: int) -> None:
+    """The same network at the same rung and learning rate with another seed, charged and recorded."""
+    rate = trial.measures.get(RATE)
+    if rate is None or not isinstance(lab, Retunable):
+        lab.ask(trial.architecture, trial.rung, seed)
+        return
+    lab.charge(0.0)  # ends here where nothing is left
+    found = lab.at_rate(rate).ask(trial.architecture, trial.rung, seed)
+    lab.charge(found.cpu_seconds)
+    lab.record(replace(found, measures={**found.measures, RATE: rate}, spent=lab.spent))

@@ -11,6 +11,9 @@ from surrogates.architecture import Architecture
 from surrogates.families import FAMILIES, baseline
 from surrogates.nas.lab import Lab, Trial
 
+RATE = "learning_rate"
+"""Measure of a trial whose rate was tuned."""
+
 
 @runtime_checkable
 class Retunable(Protocol):
@@ -69,7 +72,7 @@ def _tuned(lab: Lab, retunable: Retunable, architecture: Architecture, rates: tu
             found = retunable.at_rate(rate).ask(architecture)
             lab.charge(found.cpu_seconds)
             spent += found.cpu_seconds
-            done.append(replace(found, measures={**found.measures, "learning_rate": rate}))
+            done.append(replace(found, measures={**found.measures, RATE: rate}))
     finally:
         if done:
             best = min(done, key=lambda trial: trial.error)

@@ -1,4 +1,4 @@
-"""NEAT for surrogates: grown networks of a design averaged over cells, at a lab's budget and from its cache."""
+"""NEAT for surrogates: networks of a design averaged over cells, grown node by node, then trained by the lab."""
 
 from __future__ import annotations
 
@@ -7,100 +7,160 @@ import io
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from surrogates.architecture import planar
+from surrogates.architecture import Architecture, planar
 from surrogates.batches import LevelTensors, prepare
 from surrogates.data import Dataset, LevelData
 from surrogates.nas.cache import Entry
-from surrogates.nas.lab import Lab
+from surrogates.nas.lab import BudgetSpent, Lab
 from surrogates.nas.learner import monitored
-from surrogates.nas.live import LiveLab, Task
-from surrogates.nas.methods.neat_evolution import Evolved, Neat, NeatNetwork, evolve, evolve_by, improved
+from surrogates.nas.live import LiveLab
+from surrogates.nas.methods.fixed_nets import FixedNets
+from surrogates.nas.methods.neat_evolution import Evolved, Growth, evolve, evolve_by, improved
 from surrogates.nas.methods.neat_genome import Genome, Innovations
-from surrogates.nas.space import ArchitectureSpace, Cap
 from surrogates.networks import SurrogateNetwork
 from surrogates.runtime import pick_device, torch_threads
 from surrogates.splitting import split
 from surrogates.training import batch_loss
 
-__all__ = ["Evolved", "Neat", "NeatNetwork", "NeatSurrogate", "evolve", "grown", "neat_surrogate"]
+__all__ = ["Evolved", "Grown", "Neat", "evolve", "grown"]
 
 MAX_CELLS = 64
+CELLS = 16
+
+
+@dataclass(frozen=True)
+class Neat(Growth):
+    """Grows networks, then has the lab train the best graphs from scratch, at several learning rates.
+
+    The graph without hidden nodes is trained first: it is what is to be beaten, and its cost is that of a training. Of
+    the budget as much is kept for the ``finalists`` as that many trainings of it took: a generation is begun only where
+    that and twice the time of the longest one before are left. A budget that the first training spends ends there.
+
+    Args:
+        cells: rows and columns that a design is averaged to, at most 64; None for at most 16 in the design's
+            proportions, and as many as the cap has room for.
+        finalists: graphs that the lab trains in the end.
+        learning_rates: tried for each of them, of which the best is recorded, see ``FixedNets``; none for the lab's
+            own alone.
+    """
+
+    cells: tuple[int, int] | None = None
+    finalists: int = 3
+    learning_rates: tuple[float, ...] = (4e-3, 1.6e-2, 6.4e-2)
+    name: str = "neat"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.finalists < 1 or (self.cells is not None and min(self.cells) < 1):
+            raise ValueError(f"Expected a finalist and a cell each way at least. Got {self}.")
+
+    def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
+        grown(self, lab, rng)
 
 
 @dataclass(frozen=True, eq=False)
-class NeatSurrogate:
-    """A grown network as a surrogate.
+class Grown:
+    """What came out.
 
     Args:
-        network: ``b x *design_shape`` -> ``b x n_outputs`` standardised responses.
-        evolved: how it came.
-        error: on the task's held-out samples, as that of a ``Trial``; infinite where it is no number.
-        cpu_seconds: charged for it.
+        evolved: the growth.
+        finalists: graphs that the lab was asked for, best of the growth first.
         spent: CPU seconds of the whole search after each generation, one for each of ``evolved.errors``.
     """
 
-    network: SurrogateNetwork
     evolved: Evolved
-    error: float
-    cpu_seconds: float
+    finalists: tuple[Architecture, ...]
     spent: tuple[float, ...]
 
 
-def neat_surrogate(neat: Neat, task: Task, cells: tuple[int, int], rng: np.random.Generator) -> NeatSurrogate:
-    """As ``grown``, with neither a budget nor a cap."""
-    return grown(neat, LiveLab(ArchitectureSpace(), task), cells, rng)
+def grown(neat: Neat, lab: Lab, rng: np.random.Generator) -> Grown:
+    """The search itself, on the task's reference samples; the lab's trials are what it finds.
 
-
-def grown(neat: Neat, lab: Lab, cells: tuple[int, int], rng: np.random.Generator) -> NeatSurrogate:
-    """A network of the design averaged over ``cells`` (rows, columns), trained on the task's reference samples.
-
-    A quarter of the training samples judges the genomes; those held out by the task are looked at once, at the end,
-    which is not charged. Each generation is charged when it is done, those in the lab's cache as when they were
-    trained; the budget ends the evolution with the best genome until then. The cap of the lab's space holds for the
-    number of enabled connections and their products; its genes have no part in this.
-
-    A grown network is no ``Architecture``, so it leaves no ``Trial`` in the lab.
+    A quarter of the training samples judges the genomes. Each generation is charged when it is done, those in the lab's
+    cache as when they were trained. The cap of the lab's space holds for every graph; its genes have no part in this.
 
     Raises:
         TypeError: for a lab that does not train.
         ValueError: for more cells than the design has pixels, or more than 64 in all, or than the cap has room for.
-        BudgetSpent: if the budget was spent before the first generation.
+        BudgetSpent: if the budget was spent before the first generation; later it ends the search, see ``Neat``.
     """
     if not isinstance(lab, LiveLab):
         raise TypeError(f"Expected a LiveLab: genomes are trained. Got {type(lab).__name__}; grow on its task.")
-    task = lab.task
-    shape, n_outputs = planar(task.train.design_shape), task.codec.n_outputs
-    if not (1 <= cells[0] <= shape[0] and 1 <= cells[1] <= shape[1] and cells[0] * cells[1] <= MAX_CELLS):
-        raise ValueError(
-            f"Expected cells within {shape}, {MAX_CELLS} at most in all. Got {cells}; average over larger ones."
-        )
-    limits = [neat.max_connections, _connections(lab.space.cap, shape, cells, n_outputs)]
-    neat = replace(neat, max_connections=min((limit for limit in limits if limit is not None), default=None))
+    shape, n_outputs = planar(lab.shapes.design_shape), lab.shapes.n_outputs
+    cells = _cells(neat, lab, shape, n_outputs)
     before = lab.spent
+    minimal = _minimal(cells, n_outputs)
+    _train(neat, lab, minimal, rng)
+    kept_back = neat.finalists * (lab.spent - before)
+
+    def admits(genome: Genome) -> bool:
+        return lab.space.admits(Architecture(graph=genome.graph))
+
     with torch_threads(1):
-        generations = _Generations(neat, lab, cells, int(rng.integers(2**31)))
-        evolved = evolve_by(neat, cells[0] * cells[1], n_outputs, partial(generations.judge, rng=rng), rng)
-        network = generations.wrap(NeatNetwork(evolved.genome))
-        error = generations.error(generations.prepared(task.held_out), network)
-    charged = lab.spent - before
-    return NeatSurrogate(
-        network, evolved, error if np.isfinite(error) else float("inf"), charged, tuple(generations.spent)
+        generations = _Generations(neat, lab, cells, kept_back, int(rng.integers(2**31)))
+        evolved = evolve_by(neat, cells, n_outputs, partial(generations.judge, rng=rng), rng, admits)
+    finalists = tuple(Architecture(graph=genome.graph) for genome, _ in evolved.leaders[: neat.finalists])
+    with suppress(BudgetSpent):
+        lab.charge(time.process_time() - generations.last)
+        for architecture in finalists:
+            if architecture != minimal:
+                _train(neat, lab, architecture, rng)
+    return Grown(evolved, finalists, tuple(generations.spent))
+
+
+def _train(neat: Neat, lab: Lab, architecture: Architecture, rng: np.random.Generator) -> None:
+    FixedNets((architecture,), neat.learning_rates)(lab, rng)
+
+
+def _minimal(cells: tuple[int, int], n_outputs: int) -> Architecture:
+    return Architecture(graph=Genome.minimal(cells, n_outputs, Innovations(), np.random.default_rng(0)).graph)
+
+
+def _cells(neat: Neat, lab: Lab, shape: tuple[int, int], n_outputs: int) -> tuple[int, int]:
+    """Those given, or the most that are to be had.
+
+    Raises:
+        ValueError: where they are too many.
+    """
+    most = (min(shape[0], MAX_CELLS), min(shape[1], MAX_CELLS))
+    if neat.cells is not None:
+        within = neat.cells[0] <= most[0] and neat.cells[1] <= most[1] and neat.cells[0] * neat.cells[1] <= MAX_CELLS
+        if not within:
+            raise ValueError(
+                f"Expected cells within {shape}, {MAX_CELLS} at most in all. Got {neat.cells}; average over "
+                "larger ones."
+            )
+        wanted = [neat.cells]
+    else:
+        pooled = [Architecture(resolution=n).pooled_shape(shape) for n in range(max(shape), 0, -1)]
+        wanted = [cells for cells in pooled if cells[0] * cells[1] <= CELLS]
+    for cells in wanted:
+        if lab.space.admits(_minimal(cells, n_outputs)):
+            return cells
+    raise ValueError(
+        f"Expected room for a graph of {wanted[-1]} cells without hidden nodes within the cap. Got {lab.space.cap}; "
+        "raise it, or give fewer cells."
     )
 
 
 class _Generations:
-    """Trains and judges generations, or finds them in the lab's cache; charges both alike."""
+    """Trains and judges generations, or finds them in the lab's cache; charges both alike.
 
-    def __init__(self, neat: Neat, lab: LiveLab, cells: tuple[int, int], seed: int) -> None:
-        self.neat, self.lab, self.cells = neat, lab, cells
+    Args:
+        kept_back: CPU seconds of the lab's that are to be left.
+    """
+
+    def __init__(self, neat: Neat, lab: LiveLab, cells: tuple[int, int], kept_back: float, seed: int) -> None:
+        self.neat, self.lab, self.cells, self.kept_back = neat, lab, cells, kept_back
         self.last = time.process_time()
+        self.longest = 0.0
         self.spent: list[float] = []
         task, level = lab.task, lab.task.train.reference
         self.shape, self.n_outputs = planar(task.train.design_shape), task.codec.n_outputs
@@ -108,7 +168,7 @@ class _Generations:
         parts = split(Dataset({level: task.train.levels[level]}), 0.25, seed)
         self.train_on, self.judge_by = (self.prepared(part.levels[level]) for part in parts)
         self.inputs = {
-            "kind": "neat",
+            "kind": "neat graphs",
             "steps": neat.steps,
             "learning_rate": neat.learning_rate,
             "cells": cells,
@@ -121,18 +181,8 @@ class _Generations:
 
     def prepared(self, data: LevelData) -> LevelTensors:
         """Samples averaged over the cells."""
-        probe = Genome.minimal(self.cells[0] * self.cells[1], self.n_outputs, Innovations(), np.random.default_rng(0))
-        return prepare(self.wrap(NeatNetwork(probe)), self.lab.task.codec, data, self.device)
-
-    def wrap(self, network: NeatNetwork) -> SurrogateNetwork:
-        """The genome's network behind the averages, its outputs as they are."""
-        n = self.n_outputs
-        whole = SurrogateNetwork(self.shape, self.cells, network, n, n)
-        with torch.no_grad():
-            whole.head.weight.copy_(torch.eye(n))
-            whole.head.bias.zero_()
-        whole.head.requires_grad_(False)
-        return whole
+        probe = Genome.minimal(self.cells, self.n_outputs, Innovations(), np.random.default_rng(0))
+        return prepare(probe.network(self.shape), self.lab.task.codec, data, self.device)
 
     def error(self, data: LevelTensors, network: SurrogateNetwork) -> float:
         """What the task minimises."""
@@ -143,9 +193,10 @@ class _Generations:
         """Genomes with weights as trained, and their errors.
 
         Raises:
-            BudgetSpent: if the budget was spent before.
+            BudgetSpent: where not enough would be left.
         """
-        self.lab.charge(0.0)
+        if self.lab.spent + 2 * self.longest + self.kept_back >= self.lab.budget_cpu_seconds:
+            raise BudgetSpent(f"The budget of {self.lab.budget_cpu_seconds:g} CPU s has room for no generation more.")
         breeding = time.process_time() - self.last
         seed = int(rng.integers(2**31))
         inputs = {**self.inputs, "genomes": [genome.to_json() for genome in genomes], "seed": seed}
@@ -162,6 +213,7 @@ class _Generations:
                 entry.cpu_seconds,
             )
         self.lab.charge(breeding + seconds)
+        self.longest = max(self.longest, breeding + seconds)
         self.spent.append(self.lab.spent)
         self.last = time.process_time()
         return found
@@ -171,9 +223,9 @@ class _Generations:
         everything, weight = np.arange(len(self.train_on.pooled)), self.lab.task.config.gradient_weight
         found = [
             improved(
-                genome, self.neat,
-                lambda network: batch_loss(self.wrap(network), self.train_on, everything, weight, rng),
-                lambda network: self.error(self.judge_by, self.wrap(network)),
+                genome, self.neat, self.shape,
+                lambda network: batch_loss(network, self.train_on, everything, weight, rng),
+                lambda network: self.error(self.judge_by, network),
             )
             for genome in genomes
         ]  # fmt: skip
@@ -198,14 +250,3 @@ def _unpacked(content: bytes, genomes: Sequence[Genome]) -> list[Genome]:
         found.append(genome.with_weights(dict(zip(enabled, weights[start:], strict=False))))
         start += len(enabled)
     return found
-
-
-def _connections(cap: Cap | None, shape: tuple[int, int], cells: tuple[int, int], n_outputs: int) -> int | None:
-    """Enabled connections that a cap has room for; each is a parameter, a multiplication and an addition."""
-    limits = []
-    if cap is not None and cap.parameters is not None:
-        limits.append(cap.parameters)
-    if cap is not None and cap.flops is not None:
-        around = 2 * cells[0] * shape[1] * (shape[0] + cells[1]) + 2 * n_outputs**2  # averages, head
-        limits.append(max((cap.flops - around) // 2, 0))
-    return min(limits, default=None)

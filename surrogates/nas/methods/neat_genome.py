@@ -5,23 +5,17 @@ Stanley & Miikkulainen, "Evolving neural networks through augmenting topologies"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "sine": torch.sin,
-    "gauss": lambda u: torch.exp(-(u**2)),
-    "silu": torch.nn.functional.silu,
-    "sigmoid": torch.sigmoid,
-}
-LINEAR = "linear"
+from surrogates.networks import Graph, SurrogateNetwork
+from surrogates.networks.graph import NODE_ACTIVATIONS, canonical_order
+from surrogates.networks.wired import graph_weights, set_graph_weights, wired_network
+from surrogates.runtime import seeded
 
 
 @dataclass(frozen=True)
@@ -60,33 +54,43 @@ class Innovations:
 
 @dataclass(frozen=True, eq=False)
 class Genome:
-    """A network without cycles.
+    """A network without rings.
 
-    Nodes are numbered: the inputs first, one that is always 1, the outputs, then hidden ones as they came.
+    Nodes are numbered: the inputs first, one that is always 1, the outputs, then hidden ones as they came. Every hidden
+    node and output reads the one.
 
     Args:
-        n_inputs, n_outputs: of the network.
+        cells: rows and columns of the grid that a design is averaged to, the inputs row by row.
+        n_outputs: of the network.
         hidden: number of a hidden node -> its activation. Outputs are linear.
         connections: innovation number -> connection.
     """
 
-    n_inputs: int
+    cells: tuple[int, int]
     n_outputs: int
     hidden: Mapping[int, str]
     connections: Mapping[int, Connection]
 
     @classmethod
-    def minimal(cls, n_inputs: int, n_outputs: int, innovations: Innovations, rng: np.random.Generator) -> Genome:
+    def minimal(
+        cls, cells: tuple[int, int], n_outputs: int, innovations: Innovations, rng: np.random.Generator
+    ) -> Genome:
         """Every input, and the one, to every output; no hidden node (section 3.4)."""
+        n_inputs = cells[0] * cells[1]
         innovations.nodes = max(innovations.nodes, n_inputs + 1 + n_outputs)
         pairs = [(i, n_inputs + 1 + o) for i in range(n_inputs + 1) for o in range(n_outputs)]
         scale = (n_inputs + 1) ** -0.5
         return cls(
-            n_inputs,
+            cells,
             n_outputs,
             {},
             {innovations.connection(a, b): Connection(a, b, float(scale * rng.normal())) for a, b in pairs},
         )
+
+    @property
+    def n_inputs(self) -> int:
+        """Cells."""
+        return self.cells[0] * self.cells[1]
 
     @property
     def sources(self) -> range:
@@ -121,11 +125,43 @@ class Genome:
     def to_json(self) -> dict[str, Any]:
         """Plain fields, nodes and connections in their order."""
         return {
-            "inputs": self.n_inputs,
+            "cells": list(self.cells),
             "outputs": self.n_outputs,
             "hidden": list(self.hidden.items()),
             "connections": [[n, c.source, c.target, c.weight, c.enabled] for n, c in self.connections.items()],
         }
+
+    @cached_property
+    def _wired(self) -> tuple[Graph, tuple[int, ...]]:
+        """The graph, and the innovation numbers of its connections in order and of its nodes' biases."""
+        inputs, enabled = self.n_inputs, {n: c for n, c in self.connections.items() if c.enabled}
+        place = {node: k for k, node in enumerate((*range(inputs), *self.hidden, *self.outputs))}
+        names = list(self.hidden.values())
+        wires = {(place[c.source], place[c.target]): n for n, c in enabled.items() if c.source != inputs}
+        biases = {place[c.target]: n for n, c in enabled.items() if c.source == inputs}
+        order = canonical_order(inputs, names, list(wires))
+        end = inputs + len(names)
+        kept = [*range(inputs), *order, *range(end, end + self.n_outputs)]
+        number = {node: k for k, node in enumerate(kept)}
+        own = {(number[a], number[b]): n for (a, b), n in wires.items() if a in number and b in number}
+        graph = Graph(self.cells, self.n_outputs, tuple(names[node - inputs] for node in order), tuple(own))
+        return graph, (*(own[wire] for wire in graph.connections), *(biases[node] for node in kept[inputs:]))
+
+    @property
+    def graph(self) -> Graph:
+        """What of it has an effect, without weights: the same for all histories."""
+        return self._wired[0]
+
+    def network(self, shape: tuple[int, int]) -> SurrogateNetwork:
+        """``b x h x w`` -> ``b x n_outputs``, with the genome's weights."""
+        with seeded(0):
+            network = wired_network(self.graph, shape, self.n_outputs)
+        set_graph_weights(network, [self.connections[n].weight for n in self._wired[1]])
+        return network
+
+    def with_weights_of(self, network: SurrogateNetwork) -> Genome:
+        """The same with the weights that its network now has."""
+        return self.with_weights(dict(zip(self._wired[1], graph_weights(network), strict=True)))
 
     def with_weights(self, weights: Mapping[int, float]) -> Genome:
         """The same with other weights, by innovation number."""
@@ -154,7 +190,7 @@ def add_node(genome: Genome, innovations: Innovations, rng: np.random.Generator)
         (node, old.target, old.weight),
     ):
         connections[innovations.connection(source, target)] = Connection(source, target, weight)
-    names = list(ACTIVATIONS)
+    names = list(NODE_ACTIVATIONS)
     hidden = {**genome.hidden, node: names[rng.integers(len(names))]}
     return replace(genome, hidden=hidden, connections=connections)
 
@@ -181,7 +217,7 @@ def change_activation(genome: Genome, rng: np.random.Generator) -> Genome:
     if not genome.hidden:
         return genome
     node = list(genome.hidden)[rng.integers(len(genome.hidden))]
-    others = [name for name in ACTIVATIONS if name != genome.hidden[node]]
+    others = [name for name in NODE_ACTIVATIONS if name != genome.hidden[node]]
     return replace(genome, hidden={**genome.hidden, node: others[rng.integers(len(others))]})
 
 

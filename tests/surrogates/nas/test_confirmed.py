@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from surrogates.nas.lab import Rung, search_with
-from surrogates.nas.methods import Confirmed, RandomSearch, TopK
+from surrogates.nas.methods import Confirmed, FixedNets, RandomSearch, TopK
 from surrogates.nas.table import TableLab
 from tests.surrogates.nas.problems import live_lab, made_up_table
 
@@ -54,3 +54,14 @@ def test_nothing_is_trained_that_the_budget_does_not_allow():
 def test_what_cannot_be_is_refused(bad):
     with pytest.raises(ValueError, match="Expected a share"):
         Confirmed(RandomSearch(), **bad)
+
+
+def test_a_tuned_leader_is_trained_again_at_its_own_rate():
+    lab = live_lab(rungs=(Rung(1),))
+    networks = tuple(lab.space.everything()[:2])
+    found = search_with(Confirmed(FixedNets(networks, (1e-4, 1e-2))), lab, 0)
+    own = [trial for trial in found.trials if trial.architecture == found.best]
+    assert [trial.seed for trial in own] == [0, 1]
+    assert len({trial.measures["learning_rate"] for trial in own}) == 1
+    assert own[1].error == lab.at_rate(own[0].measures["learning_rate"]).ask(found.best, 0, 1).error
+    assert lab.spent == pytest.approx(found.trials[-1].spent)
