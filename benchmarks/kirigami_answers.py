@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from benchmarks.kirigami_regression import Data, process, rows_net
 from benchmarks.kirigami_training import Final, asked, settle
@@ -22,6 +23,7 @@ from surrogates.nas.live import LiveLab, Task
 from surrogates.nas.methods import Darts, FixedNets, RandomSearch, SuccessiveHalving
 from surrogates.nas.methods.darts import darts
 from surrogates.nas.space import ArchitectureSpace
+from surrogates.states import load_state
 from surrogates.symmetry import augment
 
 Real = NDArray[np.float64]
@@ -34,8 +36,10 @@ FIXED = ("resnet", "unet", "fno", "mlp")
 RANDOM, HALVING = "random search", "halving"
 SEARCHED: dict[str, Method] = {RANDOM: RandomSearch(), HALVING: SuccessiveHalving()}
 CONTINUOUS, PRUNED, DISCRETE = "DARTS continuous", "DARTS pruned", "DARTS discrete"
-PROCESS, FEATURES = "process", "features"
-NAMES = (CONTINUOUS, PRUNED, DISCRETE, RANDOM, HALVING, *FIXED, PROCESS, FEATURES)
+PROCESS, FEATURES, OURS = "process", "features", "ours"
+NAMES = (CONTINUOUS, PRUNED, DISCRETE, RANDOM, HALVING, *FIXED, PROCESS, FEATURES, OURS)
+# Labels up to which features leave no time for anything else, and are ours alone.
+FEW = 1_000
 
 
 @dataclass(frozen=True)
@@ -169,10 +173,10 @@ class Cell:
             values = self._fit(PROCESS, self.subset.rows, self.subset.test)
             return Answer(values, time.process_time() - began)
         if name == FEATURES:
-            began = time.process_time() - self.subset.data.features_cpu_seconds
-            values, members = self._features(self.subset.rows, self.subset.test, began + self.budget)
-            return Answer(values, time.process_time() - began, members)
-        return self._searched(name)
+            return self._features()
+        if name == OURS:
+            return self.answer(FEATURES) if self.subset.count <= FEW else self._mixed()
+        return self._searched(name, self.budget)[0]
 
     def _file(self, name: str) -> Path | None:
         """One for all that decides an answer but the code; that has a version."""
@@ -209,20 +213,31 @@ class Cell:
         """CPU seconds of an answer."""
         return self.size.cpu_seconds[self.subset.count]
 
-    def _searched(self, name: str) -> Answer:
+    def _searched(self, name: str, budget: float) -> tuple[Answer, Real]:
+        """An answer, and what the network that the search trained says of the validation orbits."""
         method: Method = SEARCHED.get(name) or FixedNets((family(name),), RATES)
-        lab = LiveLab(space(), self.subset.task(self.epochs), self.budget / 2)
+        lab = LiveLab(space(), self.subset.task(self.epochs), budget / 2)
         found = search_with(method, lab, self.seed)
-        return self._trained(found.best, found.learning_rate or lab.task.config.learning_rate, found.spent)
+        rate = found.learning_rate or lab.task.config.learning_rate
+        began = time.process_time()
+        held = self._held(found.best, lab.at_rate(rate)) if budget < self.budget else np.zeros((0, 2))
+        spent = found.spent + time.process_time() - began
+        return self._trained(found.best, rate, spent, budget), held
 
-    def _trained(self, architecture: Architecture, rate: float, spent: float) -> Answer:
+    def _held(self, architecture: Architecture, lab: LiveLab) -> Real:
+        network = architecture.build(lab.task.train.design_shape, lab.task.codec.n_outputs)
+        load_state(network, lab.weights(architecture))
+        codec = lab.task.codec
+        return asked(network, self.subset.data.sheets[self.subset.parts[1]], codec.mean, codec.scale)
+
+    def _trained(self, architecture: Architecture, rate: float, spent: float, budget: float) -> Answer:
         """Networks of one architecture on all labels of the subset, for the CPU seconds that are left."""
         began = time.process_time()
         subset = self.subset
         config = TrainingConfig(batch_size=BATCH, learning_rate=rate)
         epochs = self.size.longer * self.epochs
         final = Final(architecture, config, subset.samples(subset.rows), epochs, self.size.members)
-        values, members = final.answers(subset.data.sheets[subset.test], self.seed, self.budget - spent)
+        values, members = final.answers(subset.data.sheets[subset.test], self.seed, budget - spent)
         return Answer(values, spent + time.process_time() - began, members)
 
     def _darts(self) -> dict[str, Answer]:
@@ -237,7 +252,7 @@ class Cell:
         settle(result.supernet, codec, subset.samples(subset.rows), config, epochs, left, self.seed)
         mixed = asked(result.supernet, sheets, codec.mean, codec.scale)
         continuous = Answer(mixed, lab.spent + time.process_time() - began, 1)
-        discrete = self._trained(result.architecture, config.learning_rate, lab.spent)
+        discrete = self._trained(result.architecture, config.learning_rate, lab.spent, self.budget)
         return {CONTINUOUS: continuous, PRUNED: pruned, DISCRETE: discrete}
 
     def _fit(self, name: str, rows: Rows, test: Rows, seed: int = 0) -> Real:
@@ -249,11 +264,39 @@ class Cell:
         values = rows_net(*given) if name == "rows" else process(*given, linear=name == "linear")
         return np.asarray(values * spread + centre)
 
-    def _features(self, rows: Rows, test: Rows, until: float) -> tuple[Real, int]:
-        """Mean of the process with features and of row networks, more of these until that CPU time is near."""
+    def _features(self) -> Answer:
+        """Mean of the process with features and of row networks, as many of these as there is time for."""
+        began = time.process_time() - self.subset.data.features_cpu_seconds
+        rows, test = self.subset.rows, self.subset.test
         plain = self._fit("linear", rows, test)
         nets, longest, last = list[Real](), 0.0, time.process_time()
-        while not nets or (last + longest < until and len(nets) < self.size.members):
+        while not nets or (last + longest < began + self.budget and len(nets) < self.size.members):
             nets.append(self._fit("rows", rows, test, 100 * self.seed + len(nets)))
             longest, last = max(longest, time.process_time() - last), time.process_time()
-        return (plain + np.mean(nets, axis=0)) / 2, len(nets)
+        return Answer((plain + np.mean(nets, axis=0)) / 2, time.process_time() - began, len(nets))
+
+    def _mixed(self) -> Answer:
+        """Row networks with features and a searched network, in the shares that suit the validation orbits."""
+        train, check = self.subset.parts
+        began = time.process_time() - self.subset.data.features_cpu_seconds
+        held = self._fit("rows", train, check, 100 * self.seed)
+        values = self._fit("rows", self.subset.rows, self.subset.test, 100 * self.seed)
+        spent = time.process_time() - began
+        other, other_held = self._searched(HALVING, self.budget - spent)
+        weights = shares(np.stack([held, other_held]), np.log(self.subset.data.labels[check]))
+        return Answer(weights[0] * values + weights[1] * other.values, spent + other.cpu_seconds, other.members)
+
+
+def shares(answers: Real, true: Real) -> Real:
+    """Of each answer in the mean of least squared error: none negative, sum 1.
+
+    Args:
+        answers: ``k x n x 2``.
+        true: ``n x 2``; its spread is the unit of each column.
+    """
+    spread = true.std(0)
+    rows = ((answers - true) / spread).reshape(len(answers), -1)
+    certain = 1e3 * np.abs(rows).max()  # makes the sum 1
+    left = np.column_stack([rows, np.full(len(rows), certain)]).T
+    weights, _ = nnls(left, np.append(np.zeros(rows.shape[1]), certain))
+    return np.asarray(weights / weights.sum())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.kirigami_answers import FEATURES, QUICK, RATES, Answer, Cell, Size, Subset, family, space
+from benchmarks.kirigami_answers import FEATURES, OURS, QUICK, RATES, Answer, Cell, Size, Subset, family, shares, space
 from benchmarks.kirigami_networks import best_fixed
 from benchmarks.kirigami_regression import Data
 from benchmarks.kirigami_training import Final, asked, settle
@@ -62,7 +62,7 @@ class Counting(Cell):
 
     trained = 0
 
-    def _trained(self, architecture, rate, spent):
+    def _trained(self, architecture, rate, spent, budget):
         self.trained += 1
         assert spent <= self.budget
         return Answer(np.full((len(self.subset.test), 2), rate), spent + 1.0, 4)
@@ -94,6 +94,34 @@ def test_features_have_as_many_networks_as_there_is_time_for(subset: Subset, mon
     assert (one.values == (1.0 + 1.0) / 2).all()
     assert one.cpu_seconds >= 7
     assert Cell(subset, 1, replace(QUICK, cpu_seconds={300: 0.0})).answer(FEATURES).members == 1
+
+
+def test_ours_are_features_or_the_shares_that_suit_the_validation_orbits(subset: Subset, monkeypatch) -> None:
+    def exact(rows):
+        return np.log(subset.data.labels[rows])
+
+    def searched(self, name, budget):
+        check = exact(self.subset.parts[1])
+        return Answer(np.full((len(self.subset.test), 2), 1.0), budget, 4), check + check.std(0)
+
+    monkeypatch.setattr(Data, "features_cpu_seconds", 7.0)
+    monkeypatch.setattr(Cell, "_fit", lambda self, name, rows, test, seed=0: exact(test) - 0.25 * exact(test).std(0))
+    monkeypatch.setattr(Cell, "_searched", searched)
+    size = replace(QUICK, cpu_seconds={300: 10.0, 3_000: 10.0}, epochs={3_000: 4}, mixed_epochs={3_000: 2})
+    ours = Cell(Subset(subset.data, 3_000, 1), 0, size).answer(OURS)
+    fitted = exact(subset.test) - 0.25 * exact(subset.test).std(0)
+    np.testing.assert_allclose(ours.values, 0.2 + 0.8 * fitted, rtol=1e-4)
+    assert ours.cpu_seconds == pytest.approx(10.0, abs=0.5)
+    few = Cell(subset, 0, replace(size, epochs={300: 4}, mixed_epochs={300: 2}))
+    assert few.answer(OURS) is few.answer(FEATURES)
+
+
+def test_shares_are_those_of_the_true_mean_none_negative() -> None:
+    rng = np.random.default_rng(0)
+    answers = rng.normal(size=(3, 40, 2))
+    wanted = np.array([0.7, 0.0, 0.3])
+    np.testing.assert_allclose(shares(answers, np.tensordot(wanted, answers, 1)), wanted, atol=1e-6)
+    np.testing.assert_allclose(shares(answers, 3 * answers[0]), [1, 0, 0], atol=1e-6)
 
 
 def test_other_subsets_and_sizes_have_answers_of_their_own(subset: Subset, tmp_path) -> None:
