@@ -59,7 +59,7 @@ def test_methods_are_compared_on_a_table(tmp_path, capsys):
     out = capsys.readouterr().out
     report = json.loads(out.splitlines()[-1])
     assert report["seeds"] == 50
-    names = {"random", "one-epoch top-K"}
+    names = {"random", "one-epoch top-K", "random, confirmed", "one-epoch top-K, confirmed"}
     assert all(set(report[figure]["bend"]) == names for figure in search_methods.FIGURES)
     for name in names:
         one, five = (report[f"cpu_to_within_{near}"]["bend"][name] or np.inf for near in ("1pct", "5pct"))
@@ -103,7 +103,7 @@ def test_every_method_runs_on_a_problems_table():
     space = PROBLEMS["bend"].space
     table = replace(made_up_table(), space=space, architectures=tuple(space.everything()))
     known = methods(space)
-    assert len({method.name for method in known}) == len(known) == 18
+    assert len({method.name for method in known}) == len(known) == 22
     budget = 0.02 * float(table.cpu_seconds[:, :, 0].sum())
     for method in known:
         assert search_with(method, TableLab(table, budget), 0).best in table.number
