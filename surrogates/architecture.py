@@ -77,7 +77,8 @@ class Architecture:
         padding: of convolutions: ``zeros``, ``replicate`` or ``circular``.
         coordinates: whether the grid stem sees the two coordinates.
         head: ``averages``, over an 8 x 8 grid, where place matters, or ``mean``, over all places.
-        gradient_weight: of the gradients' term in the loss; None for that of the training's configuration.
+        gradient_weight: of the gradients' term in the loss, or the residual's where the network answers with a field;
+            None for that of the training's configuration.
         graph: nodes wired one by one in place of blocks, of which nothing means anything then, nor of all else but the
             gradients' weight; None for blocks.
 

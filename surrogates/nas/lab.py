@@ -117,8 +117,9 @@ class Trial:
     Args:
         architecture, rung, seed: what; the rung by its number.
         error: what a search minimises, on held-out groups; infinite where training diverged.
-        measures: further figures by name: ``value_error``, ``r2``, ``gradient_cosine``, ``step_error``,
-            ``actual_over_predicted``, ``parameters``, ``latency_ms``.
+        measures: further figures by name: ``value_error``, ``r2``, ``gradient_cosine``,
+            ``latent_cosine`` where it is judged, ``step_error``, ``actual_over_predicted``, ``parameters``,
+            ``latency_ms``; of fields see ``FieldLab``.
         curve: ``epochs``, the error after each epoch; to the last finite one where training diverged. Empty where a
             table does not hold it.
         cpu_seconds: charged for it: the training since the highest rung below that was asked and that it went on from,

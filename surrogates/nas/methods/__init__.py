@@ -12,7 +12,8 @@ from surrogates.nas.methods.gaussian_process import GaussianProcess
 from surrogates.nas.methods.halving import AsynchronousHalving, Hyperband, SuccessiveHalving
 from surrogates.nas.methods.local_search import LocalSearch
 from surrogates.nas.methods.morphisms import Climb, Morphisms, climb
-from surrogates.nas.methods.neat import Grown, Neat, evolve, grown
+from surrogates.nas.methods.neat import Grown, Neat, grown
+from surrogates.nas.methods.neat_evolution import evolve
 from surrogates.nas.methods.proxies import Flops, OnData, Parameters, ProxyRanking
 from surrogates.nas.methods.random_search import RandomSearch
 from surrogates.nas.methods.supernet import Supernet

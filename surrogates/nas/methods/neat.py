@@ -22,14 +22,12 @@ from surrogates.nas.lab import BudgetSpent, Lab
 from surrogates.nas.learner import monitored
 from surrogates.nas.live import LiveLab
 from surrogates.nas.methods.fixed_nets import FixedNets
-from surrogates.nas.methods.neat_evolution import Evolved, Growth, evolve, evolve_by, improved
+from surrogates.nas.methods.neat_evolution import Evolved, Growth, evolve_by, improved
 from surrogates.nas.methods.neat_genome import Genome, Innovations
 from surrogates.networks import SurrogateNetwork
 from surrogates.runtime import pick_device, torch_threads
 from surrogates.splitting import split
 from surrogates.training import batch_loss
-
-__all__ = ["Evolved", "Grown", "Neat", "evolve", "grown"]
 
 MAX_CELLS = 64
 CELLS = 16

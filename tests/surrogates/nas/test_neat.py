@@ -14,9 +14,9 @@ from surrogates.nas.cache import TrialCache
 from surrogates.nas.choice import by_method
 from surrogates.nas.lab import BudgetSpent, Rung, search_with
 from surrogates.nas.live import LiveLab, Task
-from surrogates.nas.methods import neat, neat_evolution
+from surrogates.nas.methods import evolve, neat, neat_evolution
 from surrogates.nas.methods.codeepneat import Blueprint, CoDeepNeat, CoEvolution, assemble, distance
-from surrogates.nas.methods.neat import Neat, evolve, grown
+from surrogates.nas.methods.neat import Neat, grown
 from surrogates.nas.methods.neat_evolution import Growth, mutated, next_generation
 from surrogates.nas.methods.neat_genome import (
     Compatibility,
