@@ -16,8 +16,7 @@ the network of the least error it has seen at the highest rung it has reached. T
 Intervals are 90 % bootstrap intervals over replays; a replay has its own seed, and begins with another of the table's
 trainings of each network. Replays run in several processes of one thread each, and do not depend on their number, but
 for the CPU seconds that a method itself takes, which are measured and charged to it. What is remembered of networks
-from one replay to the next, such as their neighbours, is not charged again. --quick takes about two minutes on two
-cores for two tables, more than half of it Optuna's TPE. The last line is one JSON object.
+from one replay to the next, such as their neighbours, is not charged again. The last line is one JSON object.
 
 Tables are made by `python -m benchmarks.search_tables`.
 """
@@ -73,7 +72,7 @@ from surrogates.nas.space import ArchitectureSpace
 from surrogates.nas.table import SearchTable, TableLab
 from surrogates.runtime import torch_threads
 
-WITHIN, BUDGET_SHARE, QUICK_SHARE = (0.01, 0.05), 0.4, 0.15
+WITHIN, BUDGET_SHARE, QUICK_SHARE = (0.01, 0.05), 0.4, 0.12
 NAMES, INTERVALS = ("1pct", "5pct"), ("interval", "interval_5pct")
 FIGURES = (*(f"cpu_to_within_{name}" for name in NAMES), *INTERVALS, "regret", "regret_interval", "anytime")
 SEEDS_A_JOB = 10

@@ -187,10 +187,10 @@ def agreement(tried: dict[Architecture, dict[str, float]], first: str, second: s
     return float(spearmanr(np.array(rows)).statistic), len(rows)
 
 
-def designed(pick: Architecture, problem: Problem, size: Size, seed: int) -> float:
-    """Transmission of the best verified design; 0 if none was."""
+def designed(pick: Architecture, problem: Problem, size: Size, seed: int, store: Path | str = ":memory:") -> float:
+    """Transmission of the best verified design; 0 if none was. With a store, a run that was killed goes on."""
     strategy = Surrogate(fixed(pick, members=size.members, config=size.config), designs=(size.designs,))
-    best = run(problem, strategy, budget=Budget(cpu_seconds=size.design_cpu_seconds), seed=seed).best
+    best = run(problem, strategy, budget=Budget(cpu_seconds=size.design_cpu_seconds), seed=seed, store=store).best
     if best is None:
         return 0.0
     return float(np.abs(best.response["s"][-1, 0]) ** 2)

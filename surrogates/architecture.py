@@ -123,6 +123,10 @@ class Architecture:
             for name, default in OF_GRIDS.items():
                 object.__setattr__(self, name, default)
 
+    def __hash__(self) -> int:
+        # Searches hash networks by the million; of a string it is kept, and not in what is pickled.
+        return hash(self.key)
+
     @property
     def family(self) -> str:
         """A name for tables: the operation that all blocks share, else ``mixed``; ``graph`` for one."""
@@ -131,7 +135,7 @@ class Architecture:
         kinds = {block.operation for block in self.blocks}
         return kinds.pop() if len(kinds) == 1 else "mixed"
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Readable and unique, e.g. ``spectral6x12-spectral6x12-r20-silu``; of a graph see ``Graph.key``."""
         weight = [f"g{self.gradient_weight:g}"] if self.gradient_weight is not None else []

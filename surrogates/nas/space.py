@@ -241,8 +241,11 @@ class ArchitectureSpace:
         Raises:
             RuntimeError: if the cap leaves nothing.
         """
+        codes = [0] * len(self.options)
         for _ in range(ATTEMPTS):
-            drawn = self.decode(tuple(int(rng.integers(n)) if n > 1 else 0 for n in self.options))
+            for gene in self._free:
+                codes[gene] = int(rng.integers(self.options[gene]))
+            drawn = self.decode(tuple(codes))
             if self.admits(drawn):
                 return drawn
         raise RuntimeError(f"Expected a network within the cap among {ATTEMPTS} drawn ones. Got none; raise the cap.")
@@ -288,6 +291,11 @@ class ArchitectureSpace:
         if self.size > limit:
             raise ValueError(f"Expected a space of at most {limit} tuples of codes. This one has {self.size}.")
         return list(self._admitted)
+
+    @cached_property
+    def _free(self) -> tuple[int, ...]:
+        """Genes of more than one value."""
+        return tuple(gene for gene, n in enumerate(self.options) if n > 1)
 
     @cached_property
     def _admitted(self) -> tuple[Architecture, ...]:

@@ -7,6 +7,7 @@ expected improvement, so far as the epochs up to the next rung will tell it, per
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ def likeliest(
     """Kernel and prior of the largest likelihood, one coordinate of a coarse grid after the other."""
     grams = [kernel(networks) for kernel in kernels]
 
+    @functools.cache
     def likelihood(k: int, prior: CurvePrior) -> float:
         return Curves(prior, curves, grams[k], ends).log_likelihood
 
@@ -109,7 +111,7 @@ class FreezeThaw:
                 epochs = sum(len(curve) for curve in curves)
                 if fitted is None or epochs >= GROWTH * fitted[0]:
                     fitted = epochs, likeliest(curves, list(newest), KERNELS[self.kernel], ends)
-                chosen = self._chosen(lab, newest, rng, *fitted[1])
+                chosen = self._chosen(lab, newest, curves, rng, *fitted[1])
             lab.charge(time.process_time() - started)
             if chosen is None:
                 return
@@ -119,13 +121,14 @@ class FreezeThaw:
         self,
         lab: Lab,
         newest: Mapping[Architecture, Trial],
+        seen_curves: Sequence[Vector],
         rng: np.random.Generator,
         kernel: Kernel,
         prior: CurvePrior,
     ) -> Architecture | None:
         """To go on with, or to begin; None where nothing is left."""
         seen, ends = list(newest), [rung.epochs for rung in lab.rungs]
-        curves = Curves(prior, shown(newest), kernel(seen), ends)
+        curves = Curves(prior, seen_curves, kernel(seen), ends)
         going = curves.forecast()
         parents = [seen[row] for row in np.argsort(going.mean, kind="stable")[: self.parents]]
         asked = [] if self.networks is not None and len(seen) >= self.networks else self._new(lab, newest, parents, rng)
@@ -163,7 +166,7 @@ def shown(trials: Mapping[Architecture, Trial]) -> list[Vector]:
     Raises:
         ValueError: for a training that has an error, and no curve.
     """
-    bare = [one.key for one, trial in trials.items() if np.isfinite(trial.error) and not len(trial.curve)]
+    bare = [one.key for one, trial in trials.items() if not len(trial.curve) and np.isfinite(trial.error)]
     if bare:
         raise ValueError(f"Expected the error after each epoch. Got no curve of {bare[0]}; ask a lab that has curves.")
     finite = [trial.curve[np.isfinite(trial.curve)] for trial in trials.values() if np.isfinite(trial.error)]

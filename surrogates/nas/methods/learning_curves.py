@@ -79,7 +79,7 @@ class _Beginning:
     rest: float
 
     @classmethod
-    @functools.lru_cache(maxsize=32)
+    @functools.lru_cache(maxsize=4096)
     def of(cls, prior: CurvePrior, length: int, last: int) -> _Beginning:
         """Of curves of ``length`` epochs, to be told at ``last``; none at all for length 0."""
         epochs, end = np.arange(1.0, length + 1), np.array([float(last)])
@@ -139,10 +139,10 @@ class Curves:
         told, self.precisions, self.continued = np.zeros((n, 3)), np.zeros(n), np.zeros((n, 3))
         inner, self._log_determinant = np.zeros((3, 3)), 0.0
         self.end = np.array([1.0, prior.decay(np.array([float(last)]))[0]])
-        for length in sorted({len(curve) for curve in curves}):
+        for length in np.unique(lengths).tolist():
             own = _Beginning.of(prior, length, last)
             rows = np.flatnonzero(lengths == length)
-            values = np.stack([curve for curve in curves if len(curve) == length])
+            values = np.array([curves[row] for row in rows.tolist()])
             told[rows, 0], told[rows, 1:] = values @ own.solved[:, 0], own.solved[:, 0] @ own.basis
             self.precisions[rows] = own.precision
             self.continued[rows, 0], self.continued[rows, 1:] = values @ own.gain, self.end - own.gain @ own.basis

@@ -22,7 +22,6 @@ from surrogates.nas.methods.fresh import fresh
 from surrogates.nas.pareto import values_of
 
 SAMPLERS = ("random", "tpe")
-REPEATS = 5
 RUNG, WORKER, VALUES, TRIAL = "rung", "worker", "values", "trial"
 ASKED = "asked"
 TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -175,14 +174,15 @@ class RungStudy:
 
     def new(self, rung: int = 0) -> Trial | None:
         """A network that was not tried before, at a rung; None where there is none left."""
-        for _ in range(REPEATS):
-            trial = self.study.ask()
-            given = int(trial.user_attrs.get(RUNG, rung))
-            trial.set_user_attr(RUNG, given)
-            done = self._run(trial, given)
-            if done is not None:
-                return done
-        drawn = fresh(self.lab.space, self.rng, {one.architecture for one in self.tried()})
+        trial = self.study.ask()
+        given = int(trial.user_attrs.get(RUNG, rung))
+        trial.set_user_attr(RUNG, given)
+        done = self._run(trial, given)
+        if done is not None:
+            return done
+        space, proposed = self.lab.space, self._of(trial)
+        tried = {one.architecture for one in self.tried()}
+        drawn = fresh(space, self.rng, tried, lambda: space.mutate(proposed, self.rng))
         return None if drawn is None else self.at(drawn, rung)
 
     def at(self, architecture: Architecture, rung: int) -> Trial | None:
@@ -244,7 +244,7 @@ class RungStudy:
     def _genes(self) -> tuple[str, ...]:
         return tuple(self.lab.space.distributions())
 
-    def _of(self, trial: FrozenTrial) -> Architecture:
+    def _of(self, trial: FrozenTrial | optuna.Trial) -> Architecture:
         if trial.number not in self._known:
             self._known[trial.number] = self.lab.space.from_parameters(trial.params)
         return self._known[trial.number]

@@ -16,8 +16,9 @@ from optuna.trial import TrialState
 from surrogates.architecture import Architecture
 from surrogates.nas.lab import Lab
 from surrogates.nas.methods.fresh import fresh
-from surrogates.nas.methods.optuna_study import REPEATS, make_sampler, make_study
+from surrogates.nas.methods.optuna_study import make_sampler, make_study
 from surrogates.nas.pareto import ERROR
+from surrogates.nas.space import ArchitectureSpace
 from surrogates.runtime import quiet_optuna
 
 
@@ -25,7 +26,7 @@ from surrogates.runtime import quiet_optuna
 class TpeHyperband:
     """Network by network, through all rungs unless the pruner ends it.
 
-    Where the model proposes what was tried, five times in a row, a network at random takes its turn.
+    Where the model proposes what was tried, a network that differs in one gene takes its turn.
 
     Args:
         pruned: without, every network is trained to the last rung.
@@ -55,26 +56,29 @@ class TpeHyperband:
             study = make_study(self.name, (ERROR,), sampler, pruner, self.journal, False)
             tried: set[Architecture] = set()
             while self.networks is None or len(tried) < self.networks:
-                trial, architecture = _proposed(lab, study, tried, rng)
-                if architecture is None:
+                proposed = _proposed(lab.space, study, tried, rng)
+                if proposed is None:
                     return
+                trial, architecture = proposed
                 tried.add(architecture)
                 _climb(lab, study, trial, architecture)
 
 
 def _proposed(
-    lab: Lab, study: optuna.Study, tried: set[Architecture], rng: np.random.Generator
-) -> tuple[optuna.Trial, Architecture | None]:
-    for attempt in range(REPEATS + 1):
-        drawn = fresh(lab.space, rng, tried) if attempt == REPEATS else None
-        if drawn is not None:
-            study.enqueue_trial(dict(lab.space.parameters(drawn)))
-        trial = study.ask()
-        architecture = lab.space.suggest(trial)
-        if architecture not in tried and lab.space.admits(architecture):
-            return trial, architecture
-        study.tell(trial, state=TrialState.FAIL)
-    return trial, None
+    space: ArchitectureSpace, study: optuna.Study, tried: set[Architecture], rng: np.random.Generator
+) -> tuple[optuna.Trial, Architecture] | None:
+    """A network that is new, in a trial of its own."""
+    trial = study.ask()
+    proposed = space.suggest(trial)
+    if proposed not in tried and space.admits(proposed):
+        return trial, proposed
+    study.tell(trial, state=TrialState.FAIL)
+    drawn = fresh(space, rng, tried, lambda: space.mutate(proposed, rng))
+    if drawn is None:
+        return None
+    study.enqueue_trial(dict(space.parameters(drawn)))
+    trial = study.ask()
+    return trial, space.suggest(trial)
 
 
 def _climb(lab: Lab, study: optuna.Study, trial: optuna.Trial, architecture: Architecture) -> None:

@@ -18,7 +18,15 @@ import pytest
 from surrogates.nas.cache import TrialCache
 from surrogates.nas.lab import Rung, search_with
 from surrogates.nas.live import LiveLab
-from surrogates.nas.methods import AsynchronousHalving, Hyperband, RandomSearch, SuccessiveHalving, TpeHyperband
+from surrogates.nas.methods import (
+    AsynchronousHalving,
+    Hyperband,
+    RandomSearch,
+    SuccessiveHalving,
+    TpeHyperband,
+    halving,
+    tpe_hyperband,
+)
 from surrogates.nas.pareto import crowding, fronts, pareto, ranked
 from surrogates.nas.table import TableLab
 from tests.surrogates.nas.problems import RUNGS, SMALL, full_cost, live_task, made_up_table, regret
@@ -87,6 +95,20 @@ def test_tpe_concentrates_on_the_good_values_of_a_gene():
         early.append(good[:10].mean())
         late.append(good[15:].mean())
     assert np.mean(late) > 1.4 * np.mean(early)
+
+
+@pytest.mark.parametrize("method", [SuccessiveHalving(17, brackets=1, sampler="tpe"), TpeHyperband(networks=17)])
+def test_a_network_proposed_again_gives_its_turn_to_one_that_differs_in_one_gene(method, monkeypatch):
+    class Stubborn(optuna.samplers.RandomSampler):
+        def sample_independent(self, study, trial, name, distribution):
+            return distribution.choices[1]
+
+    for module in (halving, tpe_hyperband):
+        monkeypatch.setattr(module, "make_sampler", lambda name, seed: Stubborn())
+    table = made_up_table()
+    found = search_with(method, TableLab(table), 0)
+    first, *others = [t.architecture for t in found.trials if t.rung == 0][:17]
+    assert set(others) == set(table.space.neighbours(first))
 
 
 def test_the_study_is_told_everything(tmp_path):

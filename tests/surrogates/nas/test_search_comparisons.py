@@ -1,17 +1,18 @@
 """The live comparison of searches, that of their objectives, and what both print."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks import search_live
+from benchmarks import search_live, search_picks
 from benchmarks.paired import against, interval
 from benchmarks.search_live import Size
 from benchmarks.search_objectives import GRADIENT, QUICK, RESPONSE, Draw, agreement, answer, device
 from benchmarks.search_problems import SearchProblem
 from surrogates.nas.lab import Rung
-from tests.surrogates.nas.problems import SMALL, live_task
+from tests.surrogates.nas.problems import SMALL, live_task, made_up_table
 
 LIVE = SearchProblem(
     "bend", SMALL, lambda folder, draw: live_task(rungs=(Rung(1), Rung(2))), lambda folder: live_task().held_out, "toy"
@@ -95,3 +96,27 @@ def test_the_answer_says_what_the_intervals_say():
     assert "gradient are better" in text
     assert "field are neither" in text
     assert "Too few" in answer(0, 1, {"gradient": told(None, None), "field": told(None, None)})
+
+
+def test_picks_of_a_whole_table_are_the_best_by_means_over_seeds():
+    table, rng = made_up_table(), np.random.default_rng(0)
+    measures = {name: rng.random(table.error.shape) for name in search_picks.PICKED_BY.values()}
+    measures["gradient_cosine"][5, -1] = 2.0
+    measures["value_error"][6, -1] = 0.0
+    measures["step_error"][7, -1] = -0.1, 0.0
+    measures["step_error"][8, -1] = -1.0, np.nan
+    picks = search_picks.picks(replace(table, measures=measures), 0)
+    assert [table.number[picks[name]] for name in (GRADIENT, RESPONSE, search_picks.STEP)] == [5, 6, 7]
+    assert len({search_picks.picks(replace(table, measures=measures), seed)["none"] for seed in range(8)}) > 4
+
+
+def test_picks_design_once_and_go_on(tmp_path, capsys, monkeypatch):
+    table = made_up_table()
+    measures = dict.fromkeys(search_picks.PICKED_BY.values(), table.error)
+    monkeypatch.setattr(search_picks.SearchTable, "load", lambda path, space: replace(table, measures=measures))
+    asked = []
+    monkeypatch.setattr(search_picks, "designed", lambda pick, *rest: asked.append(rest[-1]) or 0.5)
+    search_picks.main(["--quick", "--seeds", "3", "--folder", str(tmp_path)])
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["designs"]["gradient"]["difference_interval"] == [0.0, 0.0]
+    assert len(asked) == 12 and asked[0].parent.is_dir()

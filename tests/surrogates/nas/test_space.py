@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import optuna
 import pytest
@@ -156,3 +160,17 @@ def test_flops_of_a_fourier_layer_count_complex_products_as_eight():
     pooling = 2 * 2 * n**3
     architecture = Architecture((Block("spectral", c, k),), resolution=n)
     assert flops(architecture, (n, n), 3) == transforms + mixing + rest + pooling
+
+
+def test_a_network_is_found_again_in_another_process():
+    """Where strings hash to other numbers."""
+    head = "import pickle, sys; from surrogates import Architecture; one = Architecture(); "
+    sender = head + "hash(one); sys.stdout.buffer.write(pickle.dumps(one))"
+    receiver = head + "assert pickle.load(sys.stdin.buffer) in {one}"
+    sent = b""
+    for code, seed in ((sender, "1"), (receiver, "2")):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", code], input=sent, capture_output=True, env=environment, check=True
+        )
+        sent = done.stdout
