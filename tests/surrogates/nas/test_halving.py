@@ -262,7 +262,7 @@ def test_a_killed_worker_loses_its_running_rung_only(tmp_path):
         while True:
             assert worker.poll() is None
             running = [t for t in states(journal) if t.state.name == "RUNNING"] if _begun(journal) else []
-            if any(t.user_attrs.get("rung") == 2 and t.params for t in running):
+            if any(t.user_attrs.get("rung") == 2 and set(t.params) == set(SMALL.distributions()) for t in running):
                 break
             time.sleep(0.1)
     finally:
