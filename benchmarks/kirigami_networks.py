@@ -1,7 +1,7 @@
 """Searched networks against fixed ones on MoS2 kirigami, with few labels and equal compute.
 
     python -m benchmarks.kirigami_networks [--quick] [--labels N ...] [--subsets N] [--seeds N] [--methods NAME ...]
-        [--folder F]
+        [--cpu-seconds S] [--folder F]
 
 Networks learn the logarithms of failure strain and strength from the sheets of a subset of labels, each sheet with its
 mirror image, and answer with the mean over both images. R2 is of the strain itself, of its logarithm and of the
@@ -96,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--subsets", type=int)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--methods", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--cpu-seconds", type=float, help="of each answer; 30, 35, 45 for 300, 1,000, 3,000 labels")
     parser.add_argument("--folder", type=Path, help="keep the answers there")
     options = parser.parse_args(arguments)
     if not os.environ.get("INVDESIGN_DATA"):
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         labels=tuple(options.labels or size.labels),
         subsets=options.subsets or size.subsets,
         seeds=options.seeds or size.seeds,
+        cpu_seconds={n: options.cpu_seconds or given for n, given in size.cpu_seconds.items()},
     )
     began = time.process_time()
     with torch_threads(1):

@@ -15,7 +15,7 @@ from invdesign.problem import Problem
 from invdesign.strategies.adjoint import proposing
 from invdesign.strategies.descent import SolveFailed, Vector, descend
 from invdesign.strategies.learning import Learner, check_choice, cosine
-from invdesign.strategies.network import sample
+from invdesign.strategies.network import falling, sample
 from invdesign.strategies.patience import Patience
 from invdesign.strategies.start import first_theta, random_theta
 from invdesign.strategies.steps import (
@@ -50,7 +50,8 @@ class Hybrid:
         surrogate: how the architecture is chosen, `surrogates.search(...)` or `surrogates.fixed(...)`.
         step_on: which model makes the steps; "auto" takes the one that has gained most a unit of cost so far. Only
             "auto" and "surrogate" train networks.
-        designs: random designs simulated to learn from, at each fidelity from the cheapest to the reference.
+        designs: random designs simulated to learn from, at each fidelity from the cheapest to the reference; None for
+            64 at the cheapest falling to 16 at the reference, 32 where there is one fidelity.
         path: designs of the first descent's path asked of the reference.
         descent_betas: sharpness of the projection on the cheapest fidelity, a stage each.
         betas: sharpness in the trust region, a stage each, each stage's end verified.
@@ -66,7 +67,7 @@ class Hybrid:
 
     surrogate: ArchitectureChoice = field(default_factory=search)
     step_on: StepOn = "auto"
-    designs: tuple[int, ...] = (64, 16)
+    designs: tuple[int, ...] | None = None
     path: int = 12
     descent_betas: tuple[float, ...] = (8.0, 16.0, 32.0)
     betas: tuple[float, ...] = (16.0, 32.0, 64.0)
@@ -164,7 +165,7 @@ class _Run:
     def _teach(self) -> None:
         if not self.sampled:
             self.sampled = True
-            sample(self.problem, self.evaluator, self.rng, self.hybrid.designs)
+            sample(self.problem, self.evaluator, self.rng, self.hybrid.designs or falling(64, 16, self.problem))
         self.learner.learn()
         self.fresh = 0
 

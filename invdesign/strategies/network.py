@@ -32,7 +32,8 @@ class Surrogate:
 
     Args:
         surrogate: how the architecture is chosen, `surrogates.search(...)` or `surrogates.fixed(...)`.
-        designs: random designs simulated first, at each fidelity from the cheapest to the reference.
+        designs: random designs simulated first, at each fidelity from the cheapest to the reference; None for 96 at the
+            cheapest falling to 32 at the reference, 55 where there is one fidelity.
         betas: sharpness of the projection, a round each; the last is kept.
         starts: descents a round, half from random designs, half from the best known ones.
         steps: of a descent.
@@ -41,7 +42,7 @@ class Surrogate:
     """
 
     surrogate: ArchitectureChoice = field(default_factory=search)
-    designs: tuple[int, ...] = (96, 32)
+    designs: tuple[int, ...] | None = None
     betas: tuple[float, ...] = (8.0, 8.0, 16.0, 16.0, 32.0)
     starts: int = 12
     steps: int = 50
@@ -56,7 +57,7 @@ class Surrogate:
 
     def __call__(self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator) -> None:
         """Runs the strategy."""
-        known = sample(problem, evaluator, rng, self.designs)
+        known = sample(problem, evaluator, rng, self.designs or falling(96, 32, problem))
         if not known:
             evaluator.note("given up", error="Every solve at the reference failed; there is nothing to learn from.")
             return
@@ -122,6 +123,14 @@ def cautious_losses(problem: Problem, learner: Learner, thetas: torch.Tensor, ca
     return mean + caution * learner.spread_scale * members.std(0)
 
 
+def falling(most: int, least: int, problem: Problem) -> tuple[int, ...]:
+    """Numbers of designs in equal ratios from the cheapest fidelity to the reference; their mean where there is one."""
+    levels = len(problem.simulator.fidelities)
+    if levels == 1:
+        return (round((most * least) ** 0.5),)
+    return tuple(round(most * (least / most) ** (level / (levels - 1))) for level in range(levels))
+
+
 def sample(
     problem: Problem, evaluator: Evaluator, rng: np.random.Generator, designs: tuple[int, ...]
 ) -> list[tuple[float, Vectors]]:
@@ -136,7 +145,10 @@ def sample(
     """
     levels = len(problem.simulator.fidelities)
     if len(designs) != levels:
-        raise ValueError(f"Expected a number of designs for each of {levels} fidelities. Got {designs}.")
+        raise ValueError(
+            f"Expected a number of designs for each of {levels} fidelities. Got {designs}; leave `designs` out, or "
+            f"give as many as there are fidelities."
+        )
     drawn = [
         (random_theta(problem, rng, contrast=float(rng.uniform(0.1, 0.5))), float(rng.choice(SAMPLED_BETAS)))
         for _ in range(max(designs))

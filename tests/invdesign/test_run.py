@@ -14,7 +14,9 @@ from invdesign.problem import Problem, Scenario
 from invdesign.run import Strategy, run
 from invdesign.store import Store
 from invdesign.strategies import Adjoint, Drawn, Hybrid, Random, Surrogate
-from surrogates import TrainingConfig, search
+from invdesign.strategies.network import falling
+from surrogates import TrainingConfig, fixed, search
+from surrogates.families import mlp
 from surrogates.nas.choice import by_method
 from surrogates.nas.lab import Rung
 from surrogates.nas.methods import SuccessiveHalving
@@ -25,6 +27,7 @@ from tests.invdesign.toy import Toy
 SMALL = search(
     trials=3, epochs=4, pretraining_epochs=2, members=2, config=TrainingConfig(epochs=6, pretraining_epochs=3)
 )
+TINY = fixed(mlp(8), members=2, config=TrainingConfig(epochs=2, pretraining_epochs=1))
 BY_HALVING = by_method(
     SuccessiveHalving(networks=3, brackets=1),
     space=ArchitectureSpace(length=1, widths=(4,), resolutions=(6,)),
@@ -64,6 +67,19 @@ def test_the_best_is_binary_simulated_and_better_than_the_start(name: str, probl
     assert best.distance < grey.distance
     if "random" not in name:
         assert best.distance < 0.15
+
+
+@pytest.mark.parametrize("strategy", [Surrogate(TINY, betas=(8.0,), starts=2, steps=2), Hybrid(TINY, path=4, starts=1)])
+@pytest.mark.parametrize(("levels", "sampled"), [(1, (55,)), (2, (96, 32)), (3, (96, 55, 32))])
+def test_learning_strategies_take_simulators_of_any_number_of_fidelities(
+    strategy: Surrogate | Hybrid, levels: int, sampled: tuple[int, ...], problem: Problem
+) -> None:
+    simulator = Toy(levels=levels)
+    one = replace(problem, simulator=simulator)
+    result = run(one, strategy, budget=Budget(solves=200))
+    assert result.best is not None
+    assert set(result.costs.solves_by_fidelity) >= {fidelity.name for fidelity in simulator.fidelities}
+    assert falling(96, 32, one) == sampled
 
 
 def test_replay_is_charged_what_the_first_run_was(problem: Problem, tmp_path: Path) -> None:
