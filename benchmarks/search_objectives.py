@@ -6,7 +6,8 @@ For each draw of labels along ascents of a waveguide bend's transmission, networ
 random order, under each objective for the same CPU seconds:
 
 - response: the error of the S-parameters on held-out ascents, later half;
-- gradient: 1 - cosine of the adjoint gradient with the network's there; trained alike, so these two judge one training;
+- gradient: 1 - cosine of the adjoint gradient with the network's there, both in the latent variables, behind filter
+  and projection; trained alike, so these two judge one training;
 - field: the relative error of the field in the design window, by the same blocks trained on fields;
 - none: the first network of the order, at no cost.
 
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.paired import against
-from benchmarks.search_problems import PROBLEMS, STEPS, ascents
+from benchmarks.search_problems import PROBLEMS, STEPS, ascents, late_latent
 from invdesign import Border, Budget, DensitySpace, Problem, Target, run
 from invdesign.strategies import Surrogate
 from physics.devices import PortDevice, waveguide_bend
@@ -44,7 +45,7 @@ from surrogates.runtime import torch_threads
 
 FOLDER = Path.home() / ".cache" / "invdesign" / "search_objectives"
 RESPONSE, GRADIENT, FIELD, NONE = "response", "gradient", "field", "none"
-MEASURES = {RESPONSE: "value_error", GRADIENT: "gradient_cosine", FIELD: "field_error"}
+MEASURES = {RESPONSE: "value_error", GRADIENT: "latent_cosine", FIELD: "field_error"}
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Draw:
     def lab(self) -> LiveLab:
         """Of responses and gradients."""
         train, check = (self.labels.take(rows) for rows in self._rows)
-        task = Task(Dataset({0: train}), check, TrainingConfig(), (Rung(self.size.epochs),))
+        task = Task(Dataset({0: train}), check, TrainingConfig(), (Rung(self.size.epochs),), late_latent())
         return LiveLab(PROBLEMS["bend"].space, task, cache=TrialCache(self.folder / f"draw-{self.number}"))
 
     @cached_property
@@ -172,7 +173,7 @@ class Draw:
         """Of each objective."""
         best = {}
         for objective, measure in MEASURES.items():
-            sign = -1 if measure == "gradient_cosine" else 1
+            sign = -1 if objective == GRADIENT else 1
             known = {a: sign * m[measure] for a, m in tried.items() if np.isfinite(m.get(measure, np.nan))}
             best[objective] = min(known, key=known.__getitem__)
         return best | {NONE: self.order[0]}
@@ -180,8 +181,8 @@ class Draw:
 
 def agreement(tried: dict[Architecture, dict[str, float]], first: str, second: str) -> tuple[float, int]:
     """Rank correlation of two measures over the networks that have both, and how many these are; errors count down."""
-    names = MEASURES[first], MEASURES[second]
-    rows = [[m[n] if n == "gradient_cosine" else -m[n] for n in names] for m in tried.values() if set(names) <= set(m)]
+    names, cosine = (MEASURES[first], MEASURES[second]), MEASURES[GRADIENT]
+    rows = [[m[n] if n == cosine else -m[n] for n in names] for m in tried.values() if set(names) <= set(m)]
     if len(rows) < 3:
         return float("nan"), len(rows)
     return float(spearmanr(np.array(rows)).statistic), len(rows)

@@ -1,4 +1,4 @@
-"""Do networks that are best by the gradient, or by steps, design better than the one that is best by the response?
+"""Does the network that is best by the gradient design better than the one that is best by the response?
 
     python -m benchmarks.search_picks [--quick] [--seeds N] [--table PATH] [--folder F]
 
@@ -7,8 +7,7 @@ networks of the bend's table, as if its search had trained each of them with two
 last rung, by means over seeds:
 
 - response: the error of the S-parameters on held-out ascents, later half;
-- gradient: 1 - cosine of the adjoint gradient with the network's there;
-- step: the error of the improvements it predicts along the ascents' own steps;
+- gradient: 1 - cosine of the adjoint gradient with the network's there, in the density, as the table has it;
 - none: a network at random, another one with each seed.
 
 Each pick then designs the bend as in `search_objectives`, with the same CPU seconds, over several seeds of everything:
@@ -28,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.paired import against
-from benchmarks.search_objectives import GRADIENT, MEASURES, NONE, QUICK, RESPONSE, Size, bend_problem, designed, device
+from benchmarks.search_objectives import GRADIENT, NONE, QUICK, RESPONSE, Size, bend_problem, designed, device
 from benchmarks.search_problems import PROBLEMS
 from benchmarks.search_tables import TABLES
 from surrogates import Architecture
@@ -36,8 +35,7 @@ from surrogates.nas.table import SearchTable
 from surrogates.runtime import torch_threads
 
 FOLDER = Path.home() / ".cache" / "invdesign" / "search_picks"
-STEP = "step"
-PICKED_BY = {RESPONSE: MEASURES[RESPONSE], GRADIENT: MEASURES[GRADIENT], STEP: "step_error"}
+PICKED_BY = {RESPONSE: "value_error", GRADIENT: "gradient_cosine"}
 SEEDS = 8
 
 

@@ -14,6 +14,7 @@ from benchmarks.mos2_problem import STRAIN, STRESS, Mos2
 from physics.base import Response
 from physics.devices import PortDevice, waveguide_bend
 from surrogates import DataError, Dataset, LevelData, TrainingConfig
+from surrogates.evaluation import PullBack
 from surrogates.nas.lab import Rung
 from surrogates.nas.live import Task
 from surrogates.nas.space import ArchitectureSpace
@@ -126,6 +127,19 @@ def transmission_cotangent(s: NDArray[np.complex128]) -> NDArray[np.complex128]:
 def latent_gradient(gradient: NDArray[np.float64], density: NDArray[np.float64], steep: float) -> NDArray[np.float64]:
     """From the gradient in one density to that in the latent variables: filter and projection, transposed."""
     return gaussian_filter(gradient * steep * density * (1 - density), FILTER_PIXELS, mode="constant")
+
+
+def late_latent() -> PullBack:
+    """Of the late designs of whole ascents, in their order: back to the variables in which the ascents were made."""
+    late = range(STEPS // 2, STEPS)
+
+    def pulled(designs: NDArray[np.float64], gradients: NDArray[np.float64]) -> NDArray[np.float64]:
+        if len(gradients) % len(late):
+            raise ValueError(f"Expected {len(late)} designs of every ascent. Got {len(gradients)} in all.")
+        steeps = [steepness(late[k % len(late)]) for k in range(len(gradients))]
+        return np.stack([latent_gradient(g, d, s) for g, d, s in zip(gradients, designs, steeps, strict=True)])
+
+    return PullBack(f"bend ascents, steps {late.start} to {late.stop}, filter {FILTER_PIXELS}", pulled)
 
 
 def ascent_step(gradient: NDArray[np.float64], density: NDArray[np.float64], steep: float) -> NDArray[np.float64]:

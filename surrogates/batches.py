@@ -33,7 +33,9 @@ class LevelTensors:
         gradients: ``m x h' x w'``.
         full: ``m x h x w``, the stored gradients, to judge by; on the CPU.
         gradient_power: mean squared norm of ``gradients``.
-        steps: ``k x 2``: which of the ``m`` has another sample of its run behind it, to which a step led, and that one.
+        norms: ``m``, of the stored cotangents, in the codec's units.
+        steps: ``k x 2``: which of the ``m`` has another sample of its run behind it, to which a step led, and the
+            gradient of the same objective there, that in the same place among the sample's own.
     """
 
     pooled: Tensor
@@ -43,6 +45,7 @@ class LevelTensors:
     gradients: Tensor
     full: NDArray[np.float64]
     gradient_power: float
+    norms: NDArray[np.float64]
     steps: NDArray[np.int64]
     _first: NDArray[np.int64]
     _count: NDArray[np.int64]
@@ -63,10 +66,15 @@ class LevelTensors:
         return error, mean_cosine(self.full_gradients(network), self.full)
 
     def improvements(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """``k``: by how much the runs' own steps raise <cotangent, response>, ``n x n_outputs`` responses given."""
-        number, after = self.steps.T
-        change = outputs[after] - outputs[self.rows[number]]
-        return np.asarray((change * self.cotangents[number].cpu().numpy()).sum(axis=1))
+        """``k``: by how much the runs' own steps raise their objectives, ``n x n_outputs`` responses given.
+
+        A cotangent is the objective's derivative in the response. From one end of a step to the other it is integrated
+        by the trapezoid rule: exact for powers such as |s|^2, however far their phases turn, and of third order else.
+        """
+        before, after = self.steps.T
+        change = outputs[self.rows[after]] - outputs[self.rows[before]]
+        cotangents = self.cotangents.cpu().numpy() * self.norms[:, None]
+        return np.asarray((change * (cotangents[before] + cotangents[after])).sum(axis=1) / 2)
 
     def full_gradients(self, network: SurrogateNetwork) -> NDArray[np.float64]:
         """``m x h x w`` predicted gradients in the full density."""
@@ -98,7 +106,7 @@ def prepare(network: SurrogateNetwork, codec: ResponseCodec, data: LevelData, de
         pooled = network.pool(designs.to(device))
         gradients = network.pool.project(torch.from_numpy(full).to(device)).float()
     count = np.bincount(rows, minlength=len(data)).astype(np.int64)
-    following = _following(data.groups)[rows]
+    first = np.cumsum(count) - count
     return LevelTensors(
         pooled=pooled,
         outputs=codec.encode(data.tensors("responses")).float().to(device),
@@ -107,8 +115,9 @@ def prepare(network: SurrogateNetwork, codec: ResponseCodec, data: LevelData, de
         gradients=gradients,
         full=full,
         gradient_power=max(float((gradients**2).sum(dim=(1, 2)).mean()), 1e-30) if len(used) else 1.0,
-        steps=np.stack([np.flatnonzero(following >= 0), following[following >= 0]], axis=1),
-        _first=np.cumsum(count) - count,
+        norms=norms[used],
+        steps=_steps(_following(data.groups), rows, first, count),
+        _first=first,
         _count=count,
     )
 
@@ -120,3 +129,12 @@ def _following(groups: NDArray[Any]) -> NDArray[np.int64]:
     same = groups[order[1:]] == groups[order[:-1]]
     found[order[:-1][same]] = order[1:][same]
     return found
+
+
+def _steps(
+    following: NDArray[np.int64], rows: NDArray[np.int64], first: NDArray[np.int64], count: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """``k x 2``: gradients of samples that are followed by one with as many, and those in the same place there."""
+    after = following[rows]
+    led = np.flatnonzero((after >= 0) & (count[after] == count[rows]))
+    return np.stack([led, first[after[led]] + led - first[rows[led]]], axis=1)

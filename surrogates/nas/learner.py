@@ -102,8 +102,8 @@ class Learner(Resumable[SurrogateNetwork, TrainingConfig]):
         """Of the averaged weights: ``value_error``, ``r2``, ``gradient_cosine``, and what ``step_figures`` gives.
 
         The steps are those of the runs that the samples come from: improvement of the objective whose gradient is
-        known, linearised in the response. Without gradients, all but the first two are nan. Of samples that were
-        prepared with ``latent`` there is ``latent_cosine`` as well.
+        known at both ends, see ``LevelTensors.improvements``. Without gradients, all but the first two are nan. Of
+        samples that were prepared with ``latent`` there is ``latent_cosine`` as well.
         """
         own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.network.load_state_dict(self.average)

@@ -52,6 +52,15 @@ class EvoNorm:
     finalists: int = 3
     name: str = "evonorm"
 
+    def __post_init__(self) -> None:
+        for name, least in (("population", 1), ("tournament", 1), ("rounds", 0), ("finalists", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"Expected {name} of at least {least}. Got {getattr(self, name)}.")
+        if not self.anchors and self.n_anchors < 1:
+            raise ValueError(f"Expected n_anchors of at least 1, or anchors. Got {self.n_anchors}.")
+        if not self.slack > 0 or not self.growth_limit > 0:
+            raise ValueError(f"Expected slack and growth_limit above 0. Got {self.slack} and {self.growth_limit}.")
+
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
         evolve_layers(self, lab, rng)
 
@@ -197,10 +206,13 @@ def gradient_growth(
             if length == 0:
                 break
             own = float(_squared(tuple(weights)).detach()) ** 0.5
+            if not np.isfinite(own):
+                return float("inf")
             with torch.no_grad():
                 for weight, direction in zip(weights, ascent, strict=True):
                     if direction is not None:
-                        weight.add_(direction, alpha=rate * own / length)
+                        # In double precision: where gradients all but vanish, the factor is beyond single.
+                        weight.add_((direction.double() * (rate * own / length)).to(weight.dtype))
     return max(norms) / norms[0]
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
-from benchmarks import search_live, search_picks
+from benchmarks import search_live, search_picks, search_problems
 from benchmarks.paired import against, interval
 from benchmarks.search_live import Size
 from benchmarks.search_objectives import GRADIENT, QUICK, RESPONSE, Draw, agreement, answer, device
@@ -66,16 +67,35 @@ def test_each_objective_picks_its_own_best(tmp_path):
     draw = Draw(0, QUICK, device(), tmp_path)
     a, b, c, d = draw.order[:4]
     tried = {
-        a: {"value_error": 0.3, "gradient_cosine": 0.1, "field_error": 0.5},
-        b: {"value_error": 0.2, "gradient_cosine": 0.2, "field_error": 0.6},
-        c: {"value_error": 0.4, "gradient_cosine": 0.9, "field_error": 0.4},
-        d: {"value_error": 0.9, "gradient_cosine": 0.0},
+        a: {"value_error": 0.3, "latent_cosine": 0.1, "field_error": 0.5},
+        b: {"value_error": 0.2, "latent_cosine": 0.2, "field_error": 0.6},
+        c: {"value_error": 0.4, "latent_cosine": 0.9, "field_error": 0.4},
+        d: {"value_error": 0.9, "latent_cosine": 0.0},
     }
     picks = draw.picks(tried)
     assert [picks[name] for name in (RESPONSE, GRADIENT, "field", "none")] == [b, c, c, a]
     rank, count = agreement(tried, RESPONSE, GRADIENT)
     assert (rank, count) == (pytest.approx(0.4), 4)
     assert agreement(tried, RESPONSE, "field")[1] == 3
+
+
+def test_gradients_are_judged_in_the_variables_of_the_ascents():
+    rng, late = np.random.default_rng(0), range(search_problems.STEPS // 2, search_problems.STEPS)
+    latent, direction = rng.normal(size=(2, 8, 8))
+    weight = rng.normal(size=(8, 8))
+
+    def density(x, step):
+        smooth = gaussian_filter(x, search_problems.FILTER_PIXELS, mode="constant")
+        return 1 / (1 + np.exp(-search_problems.steepness(step) * smooth))
+
+    designs = np.stack([density(latent, step) for step in late])
+    pulled = search_problems.late_latent()(designs, np.stack([weight] * len(late)))
+    h = 1e-5
+    for step, gradient in zip(late, pulled, strict=True):
+        ends = [(weight * density(latent + sign * h * direction, step)).sum() for sign in (1, -1)]
+        assert (gradient * direction).sum() == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-6)
+    with pytest.raises(ValueError, match="Expected 5 designs of every ascent"):
+        search_problems.late_latent()(designs[:3], designs[:3])
 
 
 def test_fields_are_those_of_the_design_window(tmp_path):
@@ -103,10 +123,9 @@ def test_picks_of_a_whole_table_are_the_best_by_means_over_seeds():
     measures = {name: rng.random(table.error.shape) for name in search_picks.PICKED_BY.values()}
     measures["gradient_cosine"][5, -1] = 2.0
     measures["value_error"][6, -1] = 0.0
-    measures["step_error"][7, -1] = -0.1, 0.0
-    measures["step_error"][8, -1] = -1.0, np.nan
+    measures["value_error"][8, -1] = -1.0, np.nan
     picks = search_picks.picks(replace(table, measures=measures), 0)
-    assert [table.number[picks[name]] for name in (GRADIENT, RESPONSE, search_picks.STEP)] == [5, 6, 7]
+    assert [table.number[picks[name]] for name in (GRADIENT, RESPONSE)] == [5, 6]
     assert len({search_picks.picks(replace(table, measures=measures), seed)["none"] for seed in range(8)}) > 4
 
 
@@ -119,4 +138,4 @@ def test_picks_design_once_and_go_on(tmp_path, capsys, monkeypatch):
     search_picks.main(["--quick", "--seeds", "3", "--folder", str(tmp_path)])
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["designs"]["gradient"]["difference_interval"] == [0.0, 0.0]
-    assert len(asked) == 12 and asked[0].parent.is_dir()
+    assert len(asked) == 9 and asked[0].parent.is_dir()
