@@ -138,7 +138,7 @@ class Architecture:
     @functools.cached_property
     def key(self) -> str:
         """Readable and unique, e.g. ``spectral6x12-spectral6x12-r20-silu``; of a graph see ``Graph.key``."""
-        weight = [f"g{self.gradient_weight:g}"] if self.gradient_weight is not None else []
+        weight = [f"g{_told(self.gradient_weight)}"] if self.gradient_weight is not None else []
         if self.graph is not None:
             return "-".join([self.graph.key, *weight])
         # An operation tells the stem it works behind, an identity does not.
@@ -205,6 +205,12 @@ class Architecture:
     def n_parameters(self, design_shape: Sequence[int], n_outputs: int) -> int:
         """Trainable numbers of one network (there is one network a level)."""
         return _n_parameters(self, tuple(design_shape), n_outputs)
+
+
+def _told(number: float) -> str:
+    """Short where that is exact."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,9 +1,11 @@
-"""Candidates of ``Regressor("auto")`` that somebody else made: any estimator in scikit-learn's style."""
+"""Candidates of ``Regressor("auto")``: this package's own, and any estimator in scikit-learn's style."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,11 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from surrogates.architecture import Architecture
 from surrogates.data import Array
+from surrogates.families import baseline
 
 Candidate = Any
 """A family's name, ``gp``, an ``Architecture``, an estimator, or a callable without arguments that gives one."""
-Candidates = Sequence[str | tuple[str, Candidate]] | Mapping[str, Candidate]
+Candidates = Sequence[str | Architecture | tuple[str, Candidate]] | Mapping[str, Candidate]
 
 
 def flat(y: Array) -> Array:
@@ -35,8 +38,8 @@ def named(candidates: Candidates, own: Sequence[str], known: Sequence[str]) -> d
     """Name -> candidate.
 
     Args:
-        candidates: a mapping comes on top of the own ones; a sequence of own names, or of pairs of a name and a
-            candidate, is all there is.
+        candidates: a mapping comes on top of the own ones; a sequence of own names, of ``Architecture``s (named by
+            their keys) or of pairs of a name and a candidate is all there is.
         own: names of the own ones.
         known: names that a string may have.
 
@@ -47,16 +50,17 @@ def named(candidates: Candidates, own: Sequence[str], known: Sequence[str]) -> d
     if isinstance(candidates, Mapping):
         pairs = [(name, name) for name in own if name not in candidates] + list(candidates.items())
     else:
-        pairs = [(one, one) if isinstance(one, str) else tuple(one) for one in candidates]
+        if isinstance(candidates, str) or hasattr(candidates, "fit") or not isinstance(candidates, Iterable):
+            raise TypeError(
+                f"Expected candidates as a sequence or a mapping. Got {candidates!r}; put a single one into a list."
+            )
+        pairs = [_pair(one) for one in candidates]
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise ValueError(f"Expected each candidate's name once. Got {names}; rename one.")
     for name, candidate in pairs:
         if isinstance(candidate, str):
-            if candidate not in known:
-                raise ValueError(
-                    f"Expected an architecture among {', '.join(known)}, or an Architecture. Got {candidate!r}."
-                )
+            check_own(candidate, known)
         elif not isinstance(candidate, Architecture | type) and (hasattr(candidate, "fit") or not callable(candidate)):
             _checked(name, candidate)
     return dict(pairs)
@@ -65,6 +69,34 @@ def named(candidates: Candidates, own: Sequence[str], known: Sequence[str]) -> d
 def is_own(candidate: Candidate) -> bool:
     """Whether it is one of this package's, by name or as an ``Architecture``."""
     return isinstance(candidate, str | Architecture)
+
+
+def check_own(architecture: object, known: Sequence[str]) -> None:
+    """Raises ``ValueError`` for a name that is not known, ``TypeError`` for neither a name nor an ``Architecture``."""
+    wanted = f"Expected an architecture among {', '.join(known)}, or an Architecture. Got {architecture!r}"
+    if not is_own(architecture):
+        raise TypeError(f"{wanted}; estimators go among the candidates of auto.")
+    if isinstance(architecture, str) and architecture not in known:
+        raise ValueError(f"{wanted}.")
+
+
+def sized(architecture: str | Architecture, design_shape: tuple[int, ...]) -> Architecture:
+    """The network for such samples: neighbouring columns of a table have nothing in common, none are averaged.
+
+    Raises:
+        ValueError: for a graph, whose cells are its own, of fewer than there are columns.
+    """
+    is_name = isinstance(architecture, str)
+    one = baseline(architecture) if isinstance(architecture, str) else architecture
+    if len(design_shape) != 1:
+        return one
+    (columns,) = design_shape
+    if one.graph is not None and one.graph.cells[1] < columns:
+        raise ValueError(
+            f"Expected a graph of a cell for each of {columns} columns. Got cells {one.graph.cells}, that average "
+            f"columns; take cells (1, {columns})."
+        )
+    return replace(one, resolution=columns) if is_name or one.resolution < columns else one
 
 
 def folds(groups: Array, cv: int, seed: int) -> list[tuple[Array, Array]]:
@@ -80,6 +112,18 @@ def folds(groups: Array, cv: int, seed: int) -> list[tuple[Array, Array]]:
     if n_groups == len(groups):
         return list(KFold(count, shuffle=True, random_state=seed).split(groups))
     return list(GroupKFold(count).split(groups, groups=groups))
+
+
+def _pair(one: Any) -> tuple[str, Candidate]:
+    """A name and the candidate, of one in a sequence."""
+    if is_own(one):
+        return (one, one) if isinstance(one, str) else (one.key, one)
+    if not isinstance(one, tuple | list) or len(one) != 2:
+        raise TypeError(
+            "Expected each candidate as a name, an Architecture or a pair of a name and a candidate. "
+            f"Got {one!r}; give it a name: ('mine', ...)."
+        )
+    return one[0], one[1]
 
 
 def _checked(name: str, estimator: Any) -> Any:
@@ -143,6 +187,13 @@ class Borrowed:
                 "them not finite; mend its predict."
             )
         return given.reshape(len(x), count).astype(np.float64)
+
+    def save(self, path: Path) -> None:
+        """Raises ``ValueError``: nobody but its own library can read it back."""
+        raise ValueError(
+            f"Expected a process or networks to save. Got an estimator, {type(self.estimator).__name__} of candidate "
+            f"{self.name!r}; save surrogate_.estimator by its library's own means."
+        )
 
     def answers(self, x: Array) -> tuple[Array, Array]:
         """Answers as the ``y`` of ``fit``, and their spread, the same for all samples."""

@@ -76,7 +76,7 @@ class LevelData:
 
     def __post_init__(self) -> None:
         designs = np.asarray(self.designs)
-        if designs.ndim < 2 or len(designs) == 0:
+        if designs.ndim < 2 or designs.size == 0:
             raise DataError(f"Expected designs as a non-empty n x *design_shape array. Got shape {designs.shape}.")
         designs = _checked("designs", designs, designs.shape, np.float64)
         if designs.min() < -_SLACK or designs.max() > 1 + _SLACK:
@@ -87,6 +87,9 @@ class LevelData:
         rows = _checked("gradient_rows", self.gradient_rows, np.shape(self.gradient_rows), np.int64)
         if not self.responses:
             raise DataError("Expected at least one named response. Got none.")
+        if not any(map(np.size, self.responses.values())):
+            shapes = {name: np.shape(value) for name, value in self.responses.items()}
+            raise DataError(f"Expected responses of at least one number a sample. Got shapes {shapes}.")
         unknown = sorted(set(self.cotangents) - set(self.responses))
         if unknown:
             raise DataError(f"Expected cotangents of {', '.join(self.responses)}. Got one of {', '.join(unknown)}.")

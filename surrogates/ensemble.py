@@ -23,7 +23,8 @@ from surrogates.networks import SurrogateNetwork
 from surrogates.persistence import FittedLevel, load_fitted, reading
 from surrogates.runtime import pick_device
 from surrogates.scoring import Comparison
-from surrogates.splitting import sides_of, split
+from surrogates.seeds import check_seed
+from surrogates.splitting import check_dataset, sides_of, split
 from surrogates.states import frozen, state_key, unpack, with_output_units
 from surrogates.training import TrainingConfig, train
 
@@ -51,6 +52,8 @@ class DeepEnsemble(LevelSurrogate):
         held_out: float = HELD_OUT,
     ) -> None:
         super().__init__(held_out)
+        if not isinstance(architecture, Architecture):
+            raise TypeError(f"Expected an Architecture. Got {architecture!r}; take families.baseline('mlp'), say.")
         if members < 2:
             raise ValueError(f"Expected at least 2 members, whose disagreement is the spread. Got {members}.")
         self.architecture = architecture
@@ -75,7 +78,11 @@ class DeepEnsemble(LevelSurrogate):
 
         Raises:
             TrainingDiverged: a member's loss is no longer finite.
+            TypeError: for data or a seed of another kind.
+            ValueError: for a negative seed, or another ``init``.
         """
+        check_dataset(data)
+        check_seed(seed)
         started = time.process_time()
         known = self._known(init, data)
         sides = init.sides if init is not None else {}
@@ -184,6 +191,12 @@ class DeepEnsemble(LevelSurrogate):
                 for state in fitted.states
             ]
         return self._networks[level]
+
+    def _answer(self, design: Tensor, level: int) -> Tensor:
+        if not isinstance(design, Tensor):
+            kind = type(design).__name__
+            raise TypeError(f"Expected designs as a torch tensor. Got {kind}; pass torch.as_tensor(designs).")
+        return super()._answer(design, level)
 
     def _members(self, design: Tensor, level: int) -> Tensor:
         networks = self._at(level)

@@ -132,7 +132,8 @@ def late_rows(groups: Array, share: float) -> NDArray[np.int64]:
     """Rows of the later samples of every run, ascending: where designs are that a search has come to.
 
     Args:
-        groups: ``n``, the run of each sample, samples of a run in its order.
+        groups: ``n``, the run of each sample, samples of a run in its order: so before ``symmetry.augment``, which
+            puts images of early designs behind the late ones.
         share: of a run's samples, rounded up; a run of one sample keeps it.
 
     Raises:

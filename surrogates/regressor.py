@@ -16,14 +16,15 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
 from surrogates.architecture import Architecture
-from surrogates.candidates import Borrowed, Candidate, Candidates, flat, folds, is_own, named, spreads
+from surrogates.candidates import Borrowed, Candidate, Candidates, check_own, flat, folds, is_own, named, sized, spreads
 from surrogates.data import Array, Dataset, LevelData
 from surrogates.ensemble import DeepEnsemble
 from surrogates.evaluation import TrainingReport
-from surrogates.families import FAMILIES, baseline
+from surrogates.families import FAMILIES
 from surrogates.fidelity.cokriging import CoKriging
 from surrogates.files import atomic_path
 from surrogates.persistence import CorruptSurrogateError, reading, to_text
+from surrogates.seeds import seed_from
 from surrogates.training import TrainingConfig, TrainingDiverged
 
 PROCESS = "gp"
@@ -47,10 +48,11 @@ class Regressor(RegressorMixin, BaseEstimator):
 
     Args:
         architecture: ``gp`` (a Gaussian process), a family's name (``mlp``, ``resnet``, ``fno``, ...), an
-            ``Architecture``, or ``auto``: the candidate of the least cross-validated error.
-        candidates: that ``auto`` picks among: names as above, all there is. A mapping adds yours to the usual ones,
-            ``{"forest": RandomForestRegressor()}``; pairs ``("forest", RandomForestRegressor())`` may stand among the
-            names. Yours are names, ``Architecture``s, estimators with ``fit(X, y)`` and ``predict(X)``, copied for each
+            ``Architecture``, or ``auto``: the candidate of the least cross-validated error. For a table a resolution
+            below its columns is raised to their number: averages of columns mean nothing.
+        candidates: that ``auto`` picks among, all there is: names as above, ``Architecture``s and pairs
+            ``("forest", RandomForestRegressor())``. A mapping ``{"forest": RandomForestRegressor()}`` adds to the usual
+            ones. Yours are names, ``Architecture``s, estimators with ``fit(X, y)`` and ``predict(X)``, copied for each
             fit, or callables that make one. Estimators get X as an ``n x d`` table (images row by row) in your units,
             and y as ``n`` or ``n x k`` real numbers (complex ones: all real parts, then all imaginary ones).
         learning_rates: that ``auto`` tries for each network, on the training samples of the first fold, by the error on
@@ -60,7 +62,7 @@ class Regressor(RegressorMixin, BaseEstimator):
         cv: folds of ``auto``, by groups where there are any.
         held_out: share of the samples that calibrates the spread (and picks each network's best epoch).
         max_samples: above it the Gaussian process is no candidate.
-        random_state: seed of everything.
+        random_state: seed of everything, or the ``RandomState``, ``Generator`` or (None) numpy's that draws one a fit.
 
     Attributes:
         architecture_: what was fitted: ``gp``, the ``Architecture``'s key, or the name of an estimator of yours.
@@ -69,6 +71,7 @@ class Regressor(RegressorMixin, BaseEstimator):
             training diverged; ``auto`` only.
         learning_rates_: network among the candidates -> its learning rate; ``auto`` only.
         report_: the :class:`TrainingReport` of the fit; None for an estimator of yours.
+        seed_: ``random_state``, or what was drawn of it.
         n_features_in_: numbers a sample has.
     """
 
@@ -83,7 +86,7 @@ class Regressor(RegressorMixin, BaseEstimator):
         cv: int = 3,
         held_out: float = 0.2,
         max_samples: int = 2000,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
     ) -> None:
         self.architecture = architecture
         self.candidates = candidates
@@ -106,8 +109,10 @@ class Regressor(RegressorMixin, BaseEstimator):
         Raises:
             ValueError: for shapes that do not agree, values that are not finite, too few samples, or a candidate that
                 predicts something else.
-            TypeError: for a candidate that is none.
+            TypeError: for an architecture, a candidate or a ``random_state`` that is none.
         """
+        check_own(self.architecture, (AUTO, *_KNOWN))
+        self.seed_ = seed_from(self.random_state)
         x, target = self._checked(X, y)
         numbers = np.arange(len(x)) if groups is None else np.asarray(groups)
         check_consistent_length(x, numbers)
@@ -132,7 +137,7 @@ class Regressor(RegressorMixin, BaseEstimator):
         self.report_: TrainingReport | None
         if is_own(own):
             surrogate = self._made(own, data.design_shape, self.members, self.learning_rates_.get(self.chosen_))
-            self.report_ = surrogate.fit(Dataset({0: data}), seed=self.random_state)
+            self.report_ = surrogate.fit(Dataset({0: data}), seed=self.seed_)
             self.surrogate_ = surrogate
         else:
             self.surrogate_, self.report_ = Borrowed(self.chosen_, own).fit(x, target), None
@@ -166,20 +171,15 @@ class Regressor(RegressorMixin, BaseEstimator):
         return float(r2_score(true, predicted, sample_weight=sample_weight))
 
     def save(self, path: Path) -> None:
-        """Write ``path`` (safetensors: weights, scales, calibration) and, beside it, ``.json``: the rest.
+        """Write ``path`` (safetensors: weights, scales, calibration) and, beside it, JSON: the rest.
 
-        Of the candidates the names of this package's own are written.
+        The JSON of ``a.safetensors`` is ``a.json``; any other path gets ``.json`` appended. Of the candidates the names
+        of this package's own are written, and ``seed_`` in place of a random state.
 
         Raises:
             ValueError: where an estimator of yours won: nobody but its own library can read it back.
         """
         check_is_fitted(self, "surrogate_")
-        if isinstance(self.surrogate_, Borrowed):
-            kind = type(self.surrogate_.estimator).__name__
-            raise ValueError(
-                f"Expected a process or networks to save. Got an estimator, {kind} of candidate {self.chosen_!r}; save "
-                "surrogate_.estimator by its library's own means."
-            )
         path = Path(path)
         if path.suffix == ".json":
             raise ValueError(f"Expected a path for safetensors, beside which the JSON goes. Got {path}.")
@@ -192,11 +192,12 @@ class Regressor(RegressorMixin, BaseEstimator):
             "chosen": self.chosen_,
             "cv_errors": {k: v if np.isfinite(v) else None for k, v in self.cv_errors_.items()},
             "learning_rates": self.learning_rates_,
+            "seed": self.seed_,
             "low": self._low.tolist(),
             "reach": self._reach.tolist(),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
-        with atomic_path(path.with_suffix(".json")) as partial:
+        with atomic_path(_beside(path)) as partial:
             partial.write_text(to_text(header, indent=1))
 
     @classmethod
@@ -204,7 +205,7 @@ class Regressor(RegressorMixin, BaseEstimator):
         """Read what ``save`` wrote; ``CorruptSurrogateError`` if a file is damaged or something else."""
         path = Path(path)
         with reading(path, "a regressor"):
-            header = json.loads(path.with_suffix(".json").read_text())
+            header = json.loads(_beside(path).read_text())
             if header["format"] != FORMAT or header["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest():
                 raise CorruptSurrogateError(f"Expected {path} and its JSON to be of one save. Got others; fit again.")
             params = header["params"]
@@ -216,6 +217,7 @@ class Regressor(RegressorMixin, BaseEstimator):
             one = cls(**params)
             one.surrogate_ = (CoKriging if header["kind"] == PROCESS else DeepEnsemble).load(path)
             one.chosen_, one.learning_rates_ = header["chosen"], header.get("learning_rates", {})
+            one.seed_ = header.get("seed", one.random_state)
             one.cv_errors_ = {k: float("inf") if v is None else v for k, v in header["cv_errors"].items()}
             one._low, one._reach = np.array(header["low"]), np.array(header["reach"])
             one.architecture_, one.n_features_in_ = _key(one.surrogate_), int(one._low.size)
@@ -246,12 +248,13 @@ class Regressor(RegressorMixin, BaseEstimator):
     def _scaled(self, x: Array) -> Array:
         return (x - self._low) / self._reach
 
-    def _plain(self) -> dict[str, list[Any]]:
-        """Parameters of several values, as JSON."""
+    def _plain(self) -> dict[str, Any]:
+        """Parameters that are not JSON, as such."""
         pairs = named(self.candidates, CANDIDATES, _KNOWN).items()
         return {
             "candidates": [name for name, candidate in pairs if name == candidate],
             "learning_rates": list(self.learning_rates),
+            "random_state": None if self.random_state is None else self.seed_,
         }
 
     def _offered(self, count: int) -> dict[str, Candidate]:
@@ -267,7 +270,7 @@ class Regressor(RegressorMixin, BaseEstimator):
 
     def _missed(self, offered: Mapping[str, Candidate], data: LevelData, x: Array) -> dict[str, Array]:
         """Candidate -> ``n x k`` errors on the folds, of two networks where it is an ensemble; sets ``cv_errors_``."""
-        cuts = folds(data.groups, self.cv, self.random_state)
+        cuts = folds(data.groups, self.cv, self.seed_)
         y = data.responses["y"]
         true = flat(y)
         missed = {name: np.full(true.shape, np.inf) for name in offered}
@@ -302,7 +305,7 @@ class Regressor(RegressorMixin, BaseEstimator):
         for rate in rates:
             surrogate = self._made(candidate, samples.design_shape, 2, rate)
             try:
-                error = surrogate.fit(one, seed=self.random_state).reference.value_error
+                error = surrogate.fit(one, seed=self.seed_).reference.value_error
             except TrainingDiverged:
                 continue
             if best is None or error < best[0]:
@@ -320,17 +323,14 @@ class Regressor(RegressorMixin, BaseEstimator):
             resolution = shape[0] if len(shape) == 1 else 8
             relevance = len(shape) == 1 and shape[0] <= _RELEVANCE
             return CoKriging(resolution, held_out=self.held_out, max_samples=self.max_samples, relevance=relevance)
-        if isinstance(architecture, str):
-            if architecture not in FAMILIES:
-                known = ", ".join((AUTO, *_KNOWN))
-                raise ValueError(f"Expected an architecture among {known}, or an Architecture. Got {architecture!r}.")
-            architecture = baseline(architecture)
-            if len(shape) == 1:
-                # Neighbouring columns of a table have nothing in common: none are averaged.
-                architecture = replace(architecture, resolution=shape[0])
         config = TrainingConfig(epochs=self.epochs, monitor="value")
         config = config if rate is None else replace(config, learning_rate=rate)
-        return DeepEnsemble(architecture, members, config, self.held_out)
+        return DeepEnsemble(sized(architecture, shape), members, config, self.held_out)
+
+
+def _beside(path: Path) -> Path:
+    """Where the JSON goes; what else looks like a suffix (``run_0.5``) tells models apart."""
+    return path.with_suffix(".json") if path.suffix == ".safetensors" else path.with_name(f"{path.name}.json")
 
 
 def _key(surrogate: Fitted) -> str:

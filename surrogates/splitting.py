@@ -13,6 +13,13 @@ Sides = Mapping[int, bool]
 """Group -> whether it is held out."""
 
 
+def check_dataset(data: object) -> None:
+    """Raises ``TypeError`` for what is no ``Dataset``."""
+    if not isinstance(data, Dataset):
+        remedy = "wrap the samples of one level: Dataset({0: samples})"
+        raise TypeError(f"Expected a Dataset. Got {type(data).__name__}; {remedy}.")
+
+
 def split(data: Dataset, fraction: float, seed: int, sides: Sides | None = None) -> tuple[Dataset, Dataset]:
     """Training and held-out data, no group on both sides of any two levels.
 
@@ -34,7 +41,9 @@ def split(data: Dataset, fraction: float, seed: int, sides: Sides | None = None)
 
     Raises:
         DataError: a level of one sample, or a reference all of whose groups are in ``sides`` as held out.
+        TypeError: for data that are no ``Dataset``.
     """
+    check_dataset(data)
     if not 0 < fraction < 1:
         raise ValueError(f"Expected a held-out fraction between 0 and 1. Got {fraction}.")
     for level, samples in data.levels.items():

@@ -66,6 +66,10 @@ class Image:
 def augment(data: LevelData, images: Sequence[Image | Callable[[Array], Array]]) -> LevelData:
     """The samples and all their images. Groups are kept: a split never parts a sample from its image.
 
+    For the training side: split first, take late rows of what is to judge, then augment what is to train. All images
+    stand behind all samples, so that rows of a group are no longer those of a run in its order: ``late_rows`` of them
+    would be images of early designs as well as late ones, and a sample's successor may be another design's image.
+
     Args:
         data: of one level.
         images: a bare function of a design means the same response. Compositions are images of their own: hand in

@@ -66,13 +66,15 @@ class TrainingConfig:
         if self.monitor not in MONITORS:
             raise ValueError(f"Expected a monitor among {', '.join(MONITORS)}. Got {self.monitor!r}.")
         for name in ("epochs", "pretraining_epochs", "batch_size"):
-            if getattr(self, name) < 1:
+            if not getattr(self, name) >= 1:
                 raise ValueError(f"Expected {name} of at least 1. Got {getattr(self, name)}.")
-        if self.learning_rate <= 0:
-            raise ValueError(f"Expected a learning rate above 0. Got {self.learning_rate}.")
-        for name in ("weight_decay", "gradient_weight", "transfer_rate", "patience"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"Expected {name} of at least 0. Got {getattr(self, name)}.")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"Expected a finite learning rate above 0. Got {self.learning_rate}.")
+        for name in ("weight_decay", "gradient_weight", "transfer_rate"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"Expected a finite {name} of at least 0. Got {getattr(self, name)}.")
+        if not self.patience >= 0:
+            raise ValueError(f"Expected patience of at least 0. Got {self.patience}.")
 
     @classmethod
     def suggest(cls, trial: optuna.trial.BaseTrial, base: TrainingConfig, has_gradients: bool) -> TrainingConfig:

@@ -141,7 +141,13 @@ class FieldEnsemble:
         return FieldPrediction(drawn * self._units.scale, _FLOOR * self._units.scale, self.quantile)
 
     def score(self, data: FieldData) -> FieldScore:
-        """Figures of merit on samples that ``fit`` did not see."""
+        """Figures of merit on samples that ``fit`` did not see; ``ValueError`` for those of other shapes."""
+        self._ready()
+        if data.field_shape != self._field_shape:
+            raise ValueError(
+                f"Expected fields of shape n x {self._field_shape}. Got {data.fields.shape}; bring them to the grid "
+                "fitted on."
+            )
         return self._compare(data)[2]
 
     def save(self, path: Path) -> None:

@@ -16,7 +16,7 @@ from surrogates.levels import HELD_OUT, LevelSurrogate
 from surrogates.members import train_members
 from surrogates.memo import Memo, Payload, no_memo
 from surrogates.models.setting import Model, Setting
-from surrogates.models.training import train_model
+from surrogates.models.training import train_model, weighed
 from surrogates.persistence import check_model, load_fitted, reading
 from surrogates.runtime import pick_device
 from surrogates.states import frozen
@@ -29,7 +29,8 @@ class ModelEnsemble(LevelSurrogate):
     Args:
         model: what each network is, e.g. ``Composite(...)``.
         members: how many, at least 2.
-        config: how each is trained; its patience and monitor play no part, as the last epoch's weights are kept.
+        config: how each is trained; its patience and monitor play no part, as the last epoch's weights are kept. A
+            ``gradient_weight`` of the model's architecture takes the place of the configuration's.
         held_out: share of every level's samples, by groups, that calibrates the spread and is scored in the report.
 
     Attributes:
@@ -57,7 +58,9 @@ class ModelEnsemble(LevelSurrogate):
 
         Raises:
             TrainingDiverged: a member's loss is no longer finite.
+            ValueError: for a model whose architectures have several gradient weights.
         """
+        config = weighed(self.config, self.model)
         train_data, held_out, codecs = self._split(data, seed)
         setting = Setting(data.design_shape, codecs)
         levels = self.model.levels(setting)
@@ -68,13 +71,13 @@ class ModelEnsemble(LevelSurrogate):
         def inputs(_: int) -> Mapping[str, Any]:
             return {
                 "model": self.model.to_json(),
-                "config": self.config.to_json(),
-                "made_by": self.config.made_by(),
+                "config": config.to_json(),
+                "made_by": config.made_by(),
                 "train": train_data.key,
             }
 
         def work(_: int, member_seed: int) -> Payload:
-            return train_model(self.model, self.config, setting, train_data, member_seed)
+            return train_model(self.model, config, setting, train_data, member_seed)
 
         states, spent = train_members(memo, "surrogate-model", self.members, seed, inputs, work)
         started = time.process_time()

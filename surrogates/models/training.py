@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from surrogates.architecture import planar
+from surrogates.architecture import Architecture, planar
 from surrogates.batches import LevelTensors, prepare
 from surrogates.data import Dataset
 from surrogates.memo import Payload
@@ -35,11 +35,25 @@ class LevelView(SurrogateNetwork):
         return self.network(pooled.reshape(-1, *self.design_shape), self.level)
 
 
+def weighed(config: TrainingConfig, model: Model) -> TrainingConfig:
+    """The configuration with the gradients' weight of the model's architectures, where one of them has its own.
+
+    Raises:
+        ValueError: for architectures of several weights, as all levels are trained with one.
+    """
+    parts: list[object] = [getattr(model, field.name) for field in fields(model)] if is_dataclass(model) else []
+    weights = {part.gradient_weight for part in parts if isinstance(part, Architecture)}
+    own = sorted(weight for weight in weights if weight is not None)
+    if len(own) > 1:
+        raise ValueError(f"Expected one gradient_weight in a model's architectures. Got {own}; give one, or None.")
+    return replace(config, gradient_weight=own[0]) if own else config
+
+
 def train_model(model: Model, config: TrainingConfig, setting: Setting, data: Dataset, seed: int) -> Payload:
     """Weights after ``pretraining_epochs`` on the levels below the reference and ``epochs`` on all together.
 
     The loss is the sum of the levels' own (Meng & Karniadakis, J. Comput. Phys. 2020). An epoch passes over
-    the largest level once, over smaller ones several times.
+    the largest level once, over smaller ones several times. Gradients are weighed as ``config`` says, see ``weighed``.
 
     Returns:
         Weights by name, and ``cpu_seconds``.

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,6 @@ class Entry:
     cpu_seconds: float
 
 
-@dataclass(eq=False)
 class TrialCache:
     """Entries by key; in memory, and in a folder where one is given.
 
@@ -36,9 +35,10 @@ class TrialCache:
         folder: made if absent.
     """
 
-    folder: Path | None = None
-    _entries: dict[str, Entry] = field(default_factory=dict)
-    _checkpoints: dict[str, bytes] = field(default_factory=dict)
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self._entries: dict[str, Entry] = {}
+        self._checkpoints: dict[str, bytes] = {}
 
     def entry(self, key: str) -> Entry | None:
         """A finished trial."""

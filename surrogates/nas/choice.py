@@ -184,7 +184,7 @@ def by_method(
         TypeError: for what is no method, or a method with settings that nothing tells from others.
         ValueError: for a budget that is not above 0, no rung, or a share of late samples outside (0, 1].
     """
-    if not callable(method) or not hasattr(method, "name"):
+    if isinstance(method, type) or not callable(method) or not hasattr(method, "name"):
         raise TypeError(f"Expected a method of surrogates.nas.methods, e.g. GaussianProcess(). Got {method!r}.")
     if not 0 < late <= 1:
         raise ValueError(f"Expected a share of late samples in (0, 1]. Got {late}; give 1 to judge on all.")

@@ -23,6 +23,9 @@ from surrogates.nas.training_lab import TrainingLab
 from surrogates.runtime import torch_threads
 from surrogates.training import TrainingConfig, TrainingDiverged
 
+# Counted up when a measure comes to mean something else: kept trials are then made anew.
+MEASURES_VERSION = 2
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -30,14 +33,15 @@ class Task:
 
     Args:
         train: samples to learn from, of one level or several.
-        held_out: samples of the reference to judge by.
+        held_out: samples of the reference to judge by, of other groups than any that is trained on.
         config: training; ``monitor`` says what is minimised; its epochs are the rungs'.
         rungs: ascending: after one of the same samples and resolution, one of more epochs.
         latent: from the density to the latent variables, where gradients are then judged; None for the density.
 
     Raises:
         ValueError: for rungs that do not ascend.
-        DataError: for a rung on a level without samples.
+        DataError: for a rung on a level without samples; for held-out samples of another shape, without a response
+            that is learned, or of groups that are trained on.
     """
 
     train: Dataset
@@ -51,6 +55,20 @@ class Task:
         for rung in self.rungs:
             if rung.level is not None and rung.level not in self.train.levels:
                 raise DataError(f"Expected rungs on levels {sorted(self.train.levels)}. Got {rung}.")
+        learned = {name: value.shape[1:] for name, value in self.train.levels[self.train.reference].responses.items()}
+        held = {name: value.shape[1:] for name, value in self.held_out.responses.items()}
+        if self.held_out.design_shape != self.train.design_shape or held != learned:
+            raise DataError(
+                f"Expected held-out designs of shape {self.train.design_shape} with responses {learned}, as in "
+                f"training. Got {self.held_out.design_shape} with {held}."
+            )
+        seen = np.unique(np.concatenate([level.groups for level in self.train.levels.values()]))
+        both = np.intersect1d(seen, self.held_out.groups)
+        if len(both):
+            raise DataError(
+                f"Expected held-out groups that are not trained on. Got {len(both)} that are, {both[0]} for one; split "
+                "by groups, as surrogates.splitting.split does."
+            )
 
     @property
     def codec(self) -> ResponseCodec:
@@ -81,6 +99,7 @@ class Task:
             "rungs": [self.rungs[k].key for k in range(self.first(rung), rung + 1)],
             "total": self.total_epochs(rung),
             "seed": seed,
+            "measures": MEASURES_VERSION,
         }
         if self.latent is not None:
             inputs["latent"] = self.latent.identity

@@ -16,7 +16,7 @@ ERROR = "error"
 def values_of(trial: Trial, objectives: Sequence[str]) -> NDArray[np.float64]:
     """What is minimised: ``error``, or a measure by name, with ``-`` before one that is to be large.
 
-    Infinite where training diverged.
+    Infinite where training diverged, and where a measure is not known (nan), such as a cosine without gradients.
 
     Raises:
         KeyError: for a measure that the trial does not have.
@@ -30,7 +30,7 @@ def values_of(trial: Trial, objectives: Sequence[str]) -> NDArray[np.float64]:
             known = ", ".join([ERROR, *trial.measures])
             raise KeyError(f"Expected objectives among {known}, with '-' before one to be large. Got {objective!r}.")
         value = trial.error if name == ERROR else trial.measures[name]
-        found.append(-value if objective.startswith("-") else value)
+        found.append(np.inf if np.isnan(value) else -value if objective.startswith("-") else value)
     return np.array(found, dtype=np.float64)
 
 

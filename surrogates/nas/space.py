@@ -14,7 +14,7 @@ import optuna
 from numpy.typing import NDArray
 
 from surrogates.architecture import OF_GRIDS, Architecture, Block
-from surrogates.nas.cost import flops
+from surrogates.nas.cost import flops, known_latency_ms
 from surrogates.networks import IDENTITY, OPERATIONS
 
 Codes = tuple[int, ...]
@@ -22,6 +22,7 @@ Key = TypeVar("Key")
 Kept = TypeVar("Kept")
 Value = str | int | float | bool | None
 ATTEMPTS = 1000
+SMALL = 10_000
 # Networks that a space remembers of each kind, so that a search does not make the same ones time and again.
 REMEMBERED = 20_000
 # Gene that means nothing behind the stem "pixels" -> the field with its values.
@@ -44,6 +45,8 @@ class Cap:
         design_shape, n_outputs: of the problem.
         parameters: trainable numbers; None for any.
         flops: of a prediction, as ``cost.flops`` counts them; None for any.
+        latency_ms: of a design's gradient, CPU time on this machine, measured once a process and network; None for any.
+            Near the cap another machine, or another process, may decide otherwise.
 
     Raises:
         ValueError: for a cap on nothing.
@@ -53,17 +56,20 @@ class Cap:
     n_outputs: int
     parameters: int | None = None
     flops: int | None = None
+    latency_ms: float | None = None
 
     def __post_init__(self) -> None:
-        if self.parameters is None and self.flops is None:
-            raise ValueError("Expected parameters, flops or both to cap. Got neither; leave the cap out for none.")
+        if self.parameters is None and self.flops is None and self.latency_ms is None:
+            raise ValueError("Expected parameters, flops or latency_ms to cap. Got none; leave the cap out for none.")
 
     def admits(self, architecture: Architecture) -> bool:
         """Whether it is cheap enough."""
         shape, outputs = self.design_shape, self.n_outputs
         if self.parameters is not None and architecture.n_parameters(shape, outputs) > self.parameters:
             return False
-        return self.flops is None or flops(architecture, shape, outputs) <= self.flops
+        if self.flops is not None and flops(architecture, shape, outputs) > self.flops:
+            return False
+        return self.latency_ms is None or known_latency_ms(architecture, shape, outputs) <= self.latency_ms
 
 
 @dataclass(frozen=True)
@@ -236,10 +242,10 @@ class ArchitectureSpace:
         return self.cap is None or self.cap.admits(architecture)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """A network at random: every gene uniformly.
+        """A network at random: every gene uniformly; of a small space of which the cap leaves little, every network.
 
         Raises:
-            RuntimeError: if the cap leaves nothing.
+            RuntimeError: if the cap leaves nothing, or so little of a large space that none was drawn.
         """
         codes = [0] * len(self.options)
         for _ in range(ATTEMPTS):
@@ -248,6 +254,8 @@ class ArchitectureSpace:
             drawn = self.decode(tuple(codes))
             if self.admits(drawn):
                 return drawn
+        if self.size <= SMALL and self._admitted:
+            return self._admitted[rng.integers(len(self._admitted))]
         raise RuntimeError(f"Expected a network within the cap among {ATTEMPTS} drawn ones. Got none; raise the cap.")
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:

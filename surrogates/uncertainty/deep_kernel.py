@@ -6,6 +6,7 @@ one lets the features collapse onto the data (Ober, Rasmussen, van der Wilk, UAI
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 from surrogates import gaussian
 from surrogates.batches import LevelTensors
 from surrogates.networks import SurrogateNetwork
+from surrogates.training import TrainingDiverged
 from surrogates.uncertainty.inference import Posterior, features
 
 
@@ -40,6 +42,8 @@ class DeepKernel:
             raise ValueError(f"Expected an even number of draws, 2 at least. Got {self.draws}.")
         if self.steps < 0 or self.max_samples < 2:
             raise ValueError(f"Expected steps of at least 0 and max_samples of at least 2. Got {self}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"Expected a learning_rate above 0. Got {self.learning_rate}.")
 
     @property
     def name(self) -> str:
@@ -47,7 +51,11 @@ class DeepKernel:
         return "deep_kernel"
 
     def infer(self, network: SurrogateNetwork, data: LevelTensors, seed: int) -> Posterior:
-        """Kernel by L-BFGS, then kernel and network by Adam, then the draws."""
+        """Kernel by L-BFGS, then kernel and network by Adam, then the draws.
+
+        Raises:
+            TrainingDiverged: features of the joint fit whose covariance cannot be factored.
+        """
         generator = torch.Generator().manual_seed(seed)
         rows = torch.randperm(len(data.outputs), generator=generator)[: self.max_samples]
         pooled, y = data.pooled[rows], data.outputs[rows].double().cpu()
@@ -55,10 +63,15 @@ class DeepKernel:
         with torch.no_grad():
             x = features(network, pooled).double().cpu()
         hyper = gaussian.most_likely(x, levels, y, gaussian.first_guess(x, 1))
-        hyper = self._jointly(network, pooled, levels, y, hyper)
-        with torch.no_grad():
-            x = features(network, pooled).double().cpu()
-            state = gaussian.draw(x, levels, y, hyper, self.draws, seed)
+        try:
+            hyper = self._jointly(network, pooled, levels, y, hyper)
+            with torch.no_grad():
+                x = features(network, pooled).double().cpu()
+                state = gaussian.draw(x, levels, y, hyper, self.draws, seed)
+        except torch.linalg.LinAlgError as error:
+            raise TrainingDiverged(
+                f"Expected a covariance that can be factored. Got {error}; lower the deep kernel's learning rate."
+            ) from error
         return {**state, "noise": hyper["log_noise"].exp()[0] * torch.eye(y.shape[1], dtype=torch.float64)}
 
     def _jointly(

@@ -58,7 +58,7 @@ class CyclicalMCMC:
         learning_rate: largest step, in terms of the mean loss that training minimises.
         friction: 1 for Langevin dynamics.
         prior_std: of the weights.
-        gradient_weight: of the gradients' term.
+        gradient_weight: of the gradients' term; an architecture's own takes its place.
         batch_size: samples a step.
     """
 
@@ -79,6 +79,12 @@ class CyclicalMCMC:
             raise ValueError(f"Expected epochs and batch_size of at least 1. Got {self.epochs} and {self.batch_size}.")
         if not 0 <= self.exploration < 1 or not 0 < self.friction <= 1:
             raise ValueError(f"Expected exploration in [0, 1) and friction in (0, 1]. Got {self}.")
+        if not 0 < self.learning_rate < math.inf or not 0 < self.prior_std < math.inf:
+            raise ValueError(
+                f"Expected a learning_rate and a prior_std above 0. Got {self.learning_rate} and {self.prior_std}."
+            )
+        if not 0 <= self.gradient_weight < math.inf:
+            raise ValueError(f"Expected a gradient_weight of at least 0. Got {self.gradient_weight}.")
 
     @property
     def name(self) -> str:

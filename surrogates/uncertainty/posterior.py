@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from surrogates.architecture import Architecture
-from surrogates.batches import prepare
+from surrogates.batches import LevelTensors, prepare
 from surrogates.calibration import Calibration, conformal
 from surrogates.data import Dataset
 from surrogates.encoding import Array, ResponseCodec
@@ -23,7 +24,7 @@ from surrogates.networks import SurrogateNetwork
 from surrogates.persistence import load_fitted, reading
 from surrogates.runtime import pick_device, seeded, torch_threads
 from surrogates.states import frozen, load_state, save_state, under, unpack
-from surrogates.training import TrainingConfig, train
+from surrogates.training import TrainingConfig, TrainingDiverged, train
 from surrogates.uncertainty.deep_kernel import DeepKernel
 from surrogates.uncertainty.inference import Inference, Posterior
 from surrogates.uncertainty.last_layer import LastLayer
@@ -31,6 +32,7 @@ from surrogates.uncertainty.mcmc import CyclicalMCMC
 
 INFERENCES: dict[str, type] = {"last_layer": LastLayer, "deep_kernel": DeepKernel, "mcmc": CyclicalMCMC}
 _NETWORK, _POSTERIOR = "network/", "posterior/"
+_AT_ONCE = 256
 
 
 class BayesianSurrogate(LevelSurrogate):
@@ -41,7 +43,8 @@ class BayesianSurrogate(LevelSurrogate):
     training samples themselves.
 
     Args:
-        architecture: of the network.
+        architecture: of the network. A ``gradient_weight`` of its own takes the place of the configuration's, and of
+            that of ``CyclicalMCMC``.
         inference: ``LastLayer()``, ``DeepKernel()`` or ``CyclicalMCMC()``; the first if left out.
         config: how the network is trained.
         held_out: share of every level's samples, by groups, that calibrates and is scored in the report.
@@ -72,18 +75,21 @@ class BayesianSurrogate(LevelSurrogate):
             memo: training and inference go through it, under the kind ``surrogate-posterior``.
 
         Raises:
-            TrainingDiverged: the loss is no longer finite.
+            TrainingDiverged: the loss, or what a draw of the posterior answers, is no longer finite.
         """
+        inference = self._weighed()
         train_data, held_out, codecs = self._split(data, seed)
         inputs = {
             "architecture": self.architecture.to_json(),
             "config": self.config.to_json(),
-            "inference": [self.inference.name, self.inference.to_json()],
+            "inference": [inference.name, inference.to_json()],
             "made_by": self.config.made_by(),
             "seed": seed,
             "train": train_data.key,
         }
-        payload, spent = charged(memo, "surrogate-posterior", inputs, lambda: self._compute(train_data, codecs, seed))
+        payload, spent = charged(
+            memo, "surrogate-posterior", inputs, lambda: self._compute(inference, train_data, codecs, seed)
+        )
         started = time.process_time()
         self._ready = {}
         states = {level: (state,) for level, state in unpack(payload).items()}
@@ -112,7 +118,14 @@ class BayesianSurrogate(LevelSurrogate):
             "inference": [self.inference.name, self.inference.to_json()],
         }
 
-    def _compute(self, data: Dataset, codecs: dict[int, ResponseCodec], seed: int) -> Payload:
+    def _weighed(self) -> Inference:
+        """The inference with the architecture's weight of gradients, where it has one and the inference needs one."""
+        own = self.architecture.gradient_weight
+        if own is None or not isinstance(self.inference, CyclicalMCMC):
+            return self.inference
+        return replace(self.inference, gradient_weight=own)
+
+    def _compute(self, inference: Inference, data: Dataset, codecs: dict[int, ResponseCodec], seed: int) -> Payload:
         started = time.process_time()
         trained = train(self.architecture, self.config, data, data, codecs, seed=seed)
         device = pick_device(self.config.device)
@@ -121,7 +134,9 @@ class BayesianSurrogate(LevelSurrogate):
             for level, samples in data.levels.items():
                 network = self.architecture.build(data.design_shape, codecs[level].n_outputs).to(device)
                 load_state(network, trained.states[level])
-                posterior = self.inference.infer(network, prepare(network, codecs[level], samples, device), seed)
+                tensors = prepare(network, codecs[level], samples, device)
+                posterior = inference.infer(network, tensors, seed)
+                _check_finite(inference, network, posterior, tensors, level)
                 arrays = {_POSTERIOR + name: value.cpu().numpy() for name, value in posterior.items()}
                 arrays |= {_NETWORK + name: array for name, array in save_state(network).items()}
                 payload |= {f"{level}/{name}": array for name, array in arrays.items()}
@@ -143,3 +158,21 @@ class BayesianSurrogate(LevelSurrogate):
 
     def _calibration(self, level: int, members: Array, true: Array) -> Calibration:
         return conformal(members, true, self.fitted[level].states[0][_POSTERIOR + "noise"])
+
+
+def _check_finite(
+    inference: Inference, network: SurrogateNetwork, posterior: Posterior, data: LevelTensors, level: int
+) -> None:
+    """``TrainingDiverged`` unless the posterior, and what its draws answer to the training samples, is finite."""
+    on_device = {name: value.to(data.pooled.device) for name, value in posterior.items()}
+    finite = all(bool(torch.isfinite(value).all()) for value in on_device.values())
+    with torch.no_grad():
+        finite = finite and all(
+            bool(torch.isfinite(inference.members(network, on_device, pooled)).all())
+            for pooled in data.pooled.split(_AT_ONCE)
+        )
+    if not finite:
+        raise TrainingDiverged(
+            f"Expected finite draws of the posterior. Got NaN or infinity by {inference.name} at level {level}; lower "
+            "the learning rate."
+        )

@@ -209,3 +209,20 @@ def test_split_of_one_group_holds_out_its_tail():
 def test_split_needs_two_samples():
     with pytest.raises(DataError, match="two samples"):
         split(Dataset({0: level_data(Toy(), runs=1, steps=1, seed=0)}), 0.2, 0)
+
+
+def test_samples_without_numbers_are_refused():
+    for shape in ((4, 0), (4, 3, 0)):
+        with pytest.raises(DataError, match="non-empty"):
+            LevelData.values_only(np.zeros(shape), {"y": np.zeros(4)}, np.arange(4))
+    for responses in ({"y": np.zeros((4, 0))}, {"y": np.zeros((4, 0)), "z": np.zeros((4, 2, 0))}):
+        with pytest.raises(DataError, match=r"at least one number a sample. Got shapes \{'y': "):
+            LevelData.values_only(np.zeros((4, 3)), responses, np.arange(4))
+    # One of several may have none: conditions that there are not.
+    LevelData.values_only(np.zeros((4, 3)), {"y": np.zeros(4), "conditions": np.zeros((4, 0))}, np.arange(4))
+
+
+def test_only_a_dataset_is_split():
+    samples = level_data(Toy(), runs=4, steps=2, seed=0)
+    with pytest.raises(TypeError, match=r"a Dataset. Got LevelData; .*Dataset\({0: samples}\)"):
+        split(samples, 0.2, 0)

@@ -338,3 +338,21 @@ def test_samples_of_another_shape_are_not_scored(fitted):
     other = LevelData.values_only(x, {"t": x[:, 0, :3] + 0j, "loss": x[:, 0, :1]}, np.arange(4))
     with pytest.raises(ValueError, match="b x"):
         fitted[0].score(Dataset({0: other}))
+
+
+def test_what_is_none_of_its_arguments_is_named(fitted):
+    ensemble, _ = fitted
+    samples = level_data(Toy(), runs=4, steps=2, seed=0)
+    with pytest.raises(TypeError, match=r"an Architecture\. Got 'mlp'; take"):
+        DeepEnsemble("mlp")
+    for init in (None, ensemble):
+        with pytest.raises(TypeError, match=r"a Dataset. Got LevelData; .*Dataset\({0: samples}\)"):
+            DeepEnsemble(SMALL, 4, CONFIG).fit(samples, seed=0, init=init)
+    for seed, error in ((-1, ValueError), (None, TypeError), (0.5, TypeError)):
+        with pytest.raises(error, match=f"a seed as an integer of at least 0. Got {seed}"):
+            DeepEnsemble(SMALL).fit(Dataset({0: samples}), seed=seed)
+    for given in (samples.designs, samples.designs.tolist()):
+        for predict in (ensemble.predict, ensemble.member_predictions):
+            with pytest.raises(TypeError, match=f"Got {type(given).__name__}; pass torch.as_tensor"):
+                predict(given, 0)
+    assert ensemble.predict(torch.as_tensor(np.array(samples.designs)), 0).mean["loss"].shape == (8, 1)

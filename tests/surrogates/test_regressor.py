@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import LinearRegression
@@ -11,8 +12,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
-from surrogates import CorruptSurrogateError
+from surrogates import Architecture, CorruptSurrogateError
 from surrogates.families import mlp
+from surrogates.networks import Graph
 from surrogates.regressor import CANDIDATES, Regressor
 
 
@@ -239,3 +241,103 @@ def test_a_bad_candidate_is_named(candidates, error, match):
     x, y = table(20)
     with pytest.raises(error, match=match):
         Regressor(candidates=candidates, cv=2, epochs=1).fit(x, y)
+
+
+def difference(n, seed):
+    """60 columns, of which the first two count, with opposite signs: their average says nothing."""
+    x = np.random.default_rng(seed).normal(size=(n, 60))
+    return x, x[:, 0] - x[:, 1]
+
+
+@pytest.mark.parametrize("way", ["itself", "in a pair", "among the names"])
+def test_an_architecture_sees_every_column_of_a_table(way):
+    network = mlp(width=32, depth=2)
+    assert network.resolution == 20
+    asked = {
+        "itself": {"architecture": network},
+        "in a pair": {"candidates": [("net", network)]},
+        "among the names": {"candidates": [network]},
+    }[way]
+    model = Regressor(**asked, members=2, epochs=15, cv=2, learning_rates=()).fit(*difference(200, 0))
+    assert model.score(*difference(200, 1)) > 0.9
+    assert model.architecture_ == mlp(width=32, depth=2, resolution=60).key
+    assert model.chosen_ == ("net" if way == "in a pair" else network.key)
+
+
+def test_a_resolution_is_raised_for_tables_and_left_alone_for_images():
+    x, y = table(20)
+    fine = Regressor(mlp(width=8, depth=2, resolution=9), members=2, epochs=1).fit(x, y)
+    assert fine.surrogate_.architecture.resolution == 9
+    images = Regressor(mlp(width=8, depth=2, resolution=3), members=2, epochs=1).fit(x.reshape(20, 2, 2), y)
+    assert images.surrogate_.architecture.resolution == 3
+
+
+def test_a_graph_that_averages_columns_is_refused():
+    x, y = table(20)
+    narrow, wide = (Architecture(graph=Graph((1, n), 1, (), tuple((k, n) for k in range(n)))) for n in (2, 4))
+    with pytest.raises(ValueError, match=r"each of 4 columns. Got cells \(1, 2\)"):
+        Regressor(narrow, members=2, epochs=1).fit(x, y)
+    assert Regressor(wide, members=2, epochs=1).fit(x, y).architecture_ == wide.key
+
+
+def test_dots_in_names_keep_models_apart(tmp_path):
+    x, y = table(20)
+    names = ("run_0.5", "run_0.8", "run", "other.safetensors")
+    models = {name: Regressor("gp", held_out=0.2 + 0.1 * k).fit(x, y) for k, name in enumerate(names)}
+    for name, model in models.items():
+        model.save(tmp_path / name)
+    for name, model in models.items():
+        loaded = Regressor.load(tmp_path / name)
+        assert loaded.held_out == model.held_out
+        np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {*names, "run_0.5.json", "run_0.8.json", "run.json", "other.json"}
+
+
+@pytest.mark.parametrize("kind", [np.random.RandomState, np.random.default_rng])
+def test_a_random_state_gives_a_seed_a_fit(kind, tmp_path):
+    x, y = table(20)
+    model = Regressor("mlp", members=2, epochs=1, random_state=kind(3)).fit(x, y)
+    first, seed = model.predict(x), model.seed_
+    assert not np.array_equal(model.fit(x, y).predict(x), first)
+    for again in (kind(3), seed):
+        other = Regressor("mlp", members=2, epochs=1, random_state=again).fit(x, y)
+        np.testing.assert_array_equal(other.predict(x), first)
+    # What is saved is the seed of the fit.
+    model.save(tmp_path / "model")
+    loaded = Regressor.load(tmp_path / "model")
+    assert loaded.random_state == loaded.seed_ == model.seed_ != seed
+    assert clone(model).fit(x, y).seed_ >= 0
+
+
+def test_without_a_random_state_each_fit_is_another(tmp_path):
+    x, y = table(20)
+    candidates = ("gp", "mlp")
+    model = Regressor(candidates=candidates, members=2, epochs=1, cv=2, learning_rates=(), random_state=None)
+    assert model.fit(x, y).seed_ != model.fit(x, y).seed_
+    again = Regressor(candidates=candidates, members=2, epochs=1, cv=2, learning_rates=(), random_state=model.seed_)
+    np.testing.assert_array_equal(again.fit(x, y).predict(x), model.predict(x))
+    model.save(tmp_path / "model")
+    loaded = Regressor.load(tmp_path / "model")
+    assert loaded.random_state is None and loaded.seed_ == model.seed_
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"random_state": -1}, ValueError, "random_state as an integer of at least 0.* Got -1"),
+        ({"random_state": "now"}, TypeError, "random_state as an integer of at least 0.* Got 'now'"),
+        ({"architecture": 3}, TypeError, "an architecture among auto, gp, .* Got 3"),
+        ({"architecture": DummyRegressor()}, TypeError, "an architecture among .* among the candidates"),
+        ({"candidates": "gp"}, TypeError, "as a sequence or a mapping. Got 'gp'"),
+        ({"candidates": None}, TypeError, "as a sequence or a mapping. Got None"),
+        ({"candidates": Architecture()}, TypeError, "as a sequence or a mapping. Got Architecture"),
+        ({"candidates": RandomForestRegressor()}, TypeError, "as a sequence or a mapping. Got RandomForest"),
+        ({"candidates": [RandomForestRegressor()]}, TypeError, "pair of a name and a candidate. Got RandomForest"),
+        ({"candidates": [("a", "gp", "mlp")]}, TypeError, "pair of a name and a candidate. Got"),
+        ({"candidates": [Architecture(), Architecture()]}, ValueError, "name once"),
+    ],
+)
+def test_bad_parameters_are_named(options, error, match):
+    with pytest.raises(error, match=match):
+        Regressor(**options).fit(*table(20))

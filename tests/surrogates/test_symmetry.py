@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from surrogates.data import DataError, Dataset, LevelData
+from surrogates.evaluation import late_rows
 from surrogates.splitting import split
 from surrogates.symmetry import Image, augment, augment_all
 
@@ -74,3 +75,19 @@ def test_samples_without_gradients_have_images_too():
     np.testing.assert_array_equal(both.designs[6:], data.designs[:, :, ::-1])
     np.testing.assert_array_equal(both.responses["t"][6:], data.responses["t"][:, ::-1])
     assert len(both.gradients) == 0
+
+
+def test_late_samples_are_taken_before_and_images_after_the_split():
+    steps, runs = np.arange(24) // 6, np.arange(24) % 6
+    designs = np.random.default_rng(0).random((24, 4, 5))
+    data = Dataset({0: LevelData.values_only(designs, {"step": steps[:, None]}, runs)})
+    train, rest = (part.levels[0] for part in split(data, 0.3, 0))
+    late = rest.take(late_rows(rest.groups, 0.5))
+    assert sorted(set(late.responses["step"].ravel())) == [2, 3]
+    both = augment(train, [mirrored])
+    assert len(both) == 2 * len(train) and not set(both.groups) & set(late.groups)
+    assert both.take(np.arange(len(train))).key == train.key
+    # The other way round early designs are judged on, by their images.
+    other = augment(rest, [mirrored])
+    early = other.take(late_rows(other.groups, 0.5))
+    assert sorted(set(early.responses["step"].ravel())) == [0, 1, 2, 3]

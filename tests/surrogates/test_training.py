@@ -262,3 +262,16 @@ def test_figures_of_steps_where_they_are_known():
     nothing = step_figures(0 * actual, actual)
     assert nothing["step_error"] == 1 and np.isnan(nothing["actual_over_predicted"])
     assert np.isnan(list(step_figures(actual[:0], actual[:0]).values())).all()
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "gradient_weight", "transfer_rate"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_rates_and_weights_are_finite(name, value):
+    with pytest.raises(ValueError, match=f"a finite {name.replace('learning_', 'learning ')} .*Got {value}"):
+        TrainingConfig(**{name: value})
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 0.0}, {"epochs": float("nan")}, {"patience": float("nan")}])
+def test_numbers_that_train_nothing_are_refused(changes):
+    with pytest.raises(ValueError, match=r"Expected .* Got"):
+        TrainingConfig(**changes)

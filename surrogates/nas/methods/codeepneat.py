@@ -62,7 +62,24 @@ class CoDeepNeat:
     rung: int = -1
     name: str = "codeepneat"
 
+    def __post_init__(self) -> None:
+        for name in ("modules", "blueprints", "module_length", "species", "assemblies", "generations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} of at least 1. Got {getattr(self, name)}.")
+        if not self.threshold >= 0 or not 0 <= self.crossover <= 1:
+            raise ValueError(
+                f"Expected a threshold of at least 0 and a crossover in [0, 1]. Got {self.threshold} and "
+                f"{self.crossover}."
+            )
+
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
+        """Generation after generation.
+
+        Raises:
+            ValueError: for a rung that the lab has not.
+        """
+        if not -len(lab.rungs) <= self.rung < len(lab.rungs):
+            raise ValueError(f"Expected one of {len(lab.rungs)} rungs, counted from 0. Got {self.rung}.")
         evolution = CoEvolution(self, lab.space, rng)
         for _ in range(self.generations):
             evolution.generation(lab)

@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from surrogates.architecture import Architecture
-from surrogates.nas.space import ArchitectureSpace
+from surrogates.nas.space import SMALL, ArchitectureSpace
 
 DRAWS = 100
-SMALL = 10_000
 
 
 def fresh(

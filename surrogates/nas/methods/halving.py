@@ -36,7 +36,7 @@ class SuccessiveHalving:
     eta: int = 3
     objectives: tuple[str, ...] = (ERROR,)
     sampler: str = "random"
-    journal: Path | None = None
+    journal: Path | str | None = None
     brackets: int | None = None
     name: str = "halving"
 
@@ -67,7 +67,7 @@ class Hyperband:
     eta: int = 3
     objectives: tuple[str, ...] = (ERROR,)
     sampler: str = "random"
-    journal: Path | None = None
+    journal: Path | str | None = None
     rounds: int | None = None
     name: str = "hyperband"
 
@@ -108,7 +108,7 @@ class AsynchronousHalving:
     eta: int = 3
     objectives: tuple[str, ...] = (ERROR,)
     sampler: str = "random"
-    journal: Path | None = None
+    journal: Path | str | None = None
     networks: int | None = None
     name: str = "asynchronous halving"
 
@@ -164,7 +164,7 @@ def _study(
     name: str,
     objectives: tuple[str, ...],
     sampler: str,
-    journal: Path | None,
+    journal: Path | str | None,
     shared: bool,
     lab: Lab,
     rng: np.random.Generator,

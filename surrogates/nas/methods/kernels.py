@@ -1,4 +1,7 @@
-"""How alike two architectures are: edit distance, counts and runs of operations, Weisfeiler-Lehman subtrees."""
+"""How alike two architectures are: edit distance, counts and runs of operations, Weisfeiler-Lehman subtrees.
+
+All of it compares blocks; networks wired as graphs are refused with a ``ValueError``.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ ENTRANCE, EXIT = "in", "out"
 
 
 def _blocks(architecture: Architecture) -> list[Block]:
+    if architecture.graph is not None:
+        raise ValueError(
+            f"Expected networks of blocks, which alone are compared. Got the graph {architecture.key}; leave it out."
+        )
     return [block for block in architecture.blocks if block.operation != IDENTITY]
 
 

@@ -29,8 +29,18 @@ class LocalSearch:
     descents: int | None = None
     name: str = "local search"
 
+    def __post_init__(self) -> None:
+        if self.descents is not None and self.descents < 1:
+            raise ValueError(f"Expected descents of at least 1, or None. Got {self.descents}.")
+
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
-        """Descent after descent."""
+        """Descent after descent.
+
+        Raises:
+            ValueError: for a rung that the lab has not.
+        """
+        if not -len(lab.rungs) <= self.rung < len(lab.rungs):
+            raise ValueError(f"Expected one of {len(lab.rungs)} rungs, counted from 0. Got {self.rung}.")
         tried: set[Architecture] = set()
         done = 0
         while self.descents is None or done < self.descents:

@@ -84,6 +84,13 @@ class Morphisms:
     start: Architecture | None = None
     name: str = "morphisms"
 
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 0), ("children", 0), ("first_epochs", 1), ("epochs", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"Expected {name} of at least {least}. Got {getattr(self, name)}.")
+        if not self.noise >= 0:
+            raise ValueError(f"Expected noise of at least 0. Got {self.noise}.")
+
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
         climb(self, lab, rng)
 

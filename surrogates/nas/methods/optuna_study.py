@@ -45,13 +45,13 @@ def make_study(
     objectives: Sequence[str],
     sampler: optuna.samplers.BaseSampler,
     pruner: optuna.pruners.BasePruner | None,
-    journal: Path | None,
+    journal: Path | str | None,
     shared: bool,
 ) -> optuna.Study:
     """A study in memory, or in a journal that optuna-dashboard reads: there joined if shared, else begun anew."""
     storage: optuna.storages.BaseStorage = optuna.storages.InMemoryStorage()
     if journal is not None:
-        journal.parent.mkdir(parents=True, exist_ok=True)
+        Path(journal).parent.mkdir(parents=True, exist_ok=True)
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
         if not shared and name in {summary.study_name for summary in storage.get_all_studies()}:
             optuna.delete_study(study_name=name, storage=storage)
@@ -186,12 +186,20 @@ class RungStudy:
         return None if drawn is None else self.at(drawn, rung)
 
     def at(self, architecture: Architecture, rung: int) -> Trial | None:
-        """A given network at a rung; None where another process has it."""
+        """A given network at a rung; None where another process has it.
+
+        Between queueing and asking another process may take what was queued here. What this one is handed then, if
+        another had queued it, is run in its place.
+        """
         self.study.enqueue_trial(
             dict(self.lab.space.parameters(architecture)), user_attrs={RUNG: rung, WORKER: _worker()}
         )
         trial = self.study.ask()
-        return self._run(trial, int(trial.user_attrs[RUNG]))
+        if RUNG not in trial.user_attrs:
+            self._fail(trial.number)
+            return None
+        done = self._run(trial, int(trial.user_attrs[RUNG]))
+        return done if done is not None and (done.architecture, done.rung) == (architecture, rung) else None
 
     def _run(self, trial: optuna.Trial, rung: int) -> Trial | None:
         try:

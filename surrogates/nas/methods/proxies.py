@@ -223,9 +223,13 @@ class ProxyRanking:
     name: str = ""
 
     def __post_init__(self) -> None:
+        if not callable(self.proxy) or isinstance(self.proxy, type):
+            raise TypeError(f"Expected a proxy, a function of an architecture. Got {self.proxy!r}; give Parameters().")
         object.__setattr__(self, "name", self.name or getattr(self.proxy, "name", "proxy"))
         if not 1 <= self.keep <= self.networks:
             raise ValueError(f"Expected to keep from 1 to {self.networks} networks. Got {self.keep}.")
+        if self.rounds is not None and self.rounds < 1:
+            raise ValueError(f"Expected rounds of at least 1, or None. Got {self.rounds}.")
 
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
         """Round after round."""

@@ -30,16 +30,22 @@ class TpeHyperband:
 
     Args:
         pruned: without, every network is trained to the last rung.
-        eta: of Hyperband.
+        eta: of Hyperband, 2 at least.
         journal: file that optuna-dashboard reads; begun anew.
         networks: None to go on until the budget is spent, or nothing is left.
     """
 
     pruned: bool = True
     eta: int = 3
-    journal: Path | None = None
+    journal: Path | str | None = None
     networks: int | None = None
     name: str = "TPE with Hyperband"
+
+    def __post_init__(self) -> None:
+        if self.eta < 2:
+            raise ValueError(f"Expected eta of at least 2. Got {self.eta}.")
+        if self.networks is not None and self.networks < 1:
+            raise ValueError(f"Expected networks of at least 1, or None. Got {self.networks}.")
 
     def __call__(self, lab: Lab, rng: np.random.Generator) -> None:
         """Trial after trial.

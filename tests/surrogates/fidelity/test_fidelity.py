@@ -162,6 +162,33 @@ def test_gradients_are_learnt_from(name):
     assert cosines[1] > 0.5
 
 
+@pytest.mark.parametrize("name", ["composite", "embedding", "discrepancy"])
+def test_the_architecture_weighs_the_gradients(name):
+    high = level_data(Toy(), runs=5, steps=2, seed=1)
+    data = Dataset({0: level_data(Toy(BIAS), runs=5, steps=2, seed=4, first_group=50), 1: high})
+    field = "low" if name == "composite" else "architecture"
+    design, asked = torch.from_numpy(high.designs[:3].copy()), []
+
+    def answer(own, weight):
+        part = replace(getattr(MODELS[name], field), gradient_weight=own)
+        config = replace(CONFIG, epochs=2, pretraining_epochs=1, gradient_weight=weight)
+        ensemble = ModelEnsemble(replace(MODELS[name], **{field: part}), 2, config)
+        ensemble.fit(data, seed=0, memo=lambda kind, inputs, compute: asked.append(inputs["config"]) or compute())
+        return ensemble.predict(design, 1).members
+
+    given = answer(10.0, 1.0)
+    assert torch.equal(given, answer(None, 10.0))
+    assert not torch.equal(given, answer(None, 1.0))
+    assert torch.equal(answer(0.0, 1.0), answer(None, 0.0))
+    assert [config["gradient_weight"] for config in asked[::2]] == [10.0, 10.0, 1.0, 0.0, 0.0]
+
+
+def test_one_training_has_one_weight_of_gradients():
+    low, correction = (replace(NET, gradient_weight=weight) for weight in (0.0, 2.0))
+    with pytest.raises(ValueError, match=r"Expected one gradient_weight.*\[0.0, 2.0\]"):
+        ModelEnsemble(Composite(low, correction), 2, CONFIG).fit(BOTH, seed=0)
+
+
 @pytest.mark.parametrize("kind", ["model", "process", "posterior", "field"])
 def test_results_replay_from_a_memo(kind):
     stored, computed = {}, []

@@ -133,3 +133,15 @@ def test_unsolved_designs_of_another_shape_are_refused():
     other = FieldData(few.designs[:, :6], few.fields, few.groups, few.conditions)
     with pytest.raises(ValueError, match="unsolved"):
         ensemble.fit(few, seed=0, residual=equation(), unsolved=other)
+
+
+def test_fields_of_another_shape_are_not_scored():
+    few = TRAIN.take(np.arange(12))
+    ensemble = FieldEnsemble(MODELS["deeponet"], 1, replace(TRAINING, epochs=1))
+    with pytest.raises(ValueError, match="fitted ensemble"):
+        ensemble.score(few)
+    ensemble.fit(few, seed=0)
+    for fields in (few.fields[:, :-1], few.fields[:, :1]):
+        other = FieldData(few.designs, fields, few.groups, few.conditions)
+        with pytest.raises(ValueError, match=r"fields of shape n x \(12, 10\). Got \(12, 1?1, 10\)"):
+            ensemble.score(other)

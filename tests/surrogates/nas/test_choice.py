@@ -144,6 +144,8 @@ def test_bad_settings_are_refused(given):
 def test_no_method_is_refused():
     with pytest.raises(TypeError, match="GaussianProcess"):
         by_method("gaussian process")
+    with pytest.raises(TypeError, match="Expected a method"):
+        by_method(RandomSearch)
 
 
 CANDIDATES = (Rung(1), Rung(2, share=0.4), Rung(3), Rung(1, resolution=3))
@@ -331,7 +333,8 @@ def test_tasks_without_a_pull_back_keep_the_keys_of_kept_trials():
     made = Architecture((Block("spectral", 4, 3),), resolution=6)
     arrays = np.zeros((2, 4, 4)), {"t": np.arange(2.0)[:, None]}, np.arange(2)
     samples = LevelData.values_only(*arrays)
-    task = Task(Dataset({0: samples}), samples, TrainingConfig(), (Rung(1), Rung(3)))
+    held_out = LevelData.values_only(*arrays[:2], np.arange(2) + 2)
+    task = Task(Dataset({0: samples}), held_out, TrainingConfig(), (Rung(1), Rung(3)))
     inputs = {
         "architecture": made.to_json(),
         "config": {
@@ -340,9 +343,10 @@ def test_tasks_without_a_pull_back_keep_the_keys_of_kept_trials():
             if name not in ("epochs", "pretraining_epochs", "transfer_rate", "patience", "device")
         },
         "made_by": TrainingConfig().made_by(),
-        "data": [Dataset({0: samples}).key, samples.key],
+        "data": [Dataset({0: samples}).key, held_out.key],
         "rungs": ["e1", "e3"],
         "total": 3,
         "seed": 5,
+        "measures": 2,
     }
     assert task.key(made, 1, 5) == hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

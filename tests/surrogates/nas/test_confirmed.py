@@ -1,12 +1,15 @@
 """Searches whose leaders are trained again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from surrogates.nas.lab import Rung, search_with
+from surrogates.nas.live import LiveLab
 from surrogates.nas.methods import Confirmed, FixedNets, RandomSearch, TopK
 from surrogates.nas.table import TableLab
-from tests.surrogates.nas.problems import live_lab, made_up_table
+from tests.surrogates.nas.problems import live_lab, made_up_table, ticking
 
 
 def budget(table, networks: float) -> float:
@@ -44,10 +47,43 @@ def test_without_a_budget_the_method_ends_by_itself():
     assert len({trial.architecture for trial in found.trials}) == 3
 
 
+def begun(lab) -> np.ndarray:
+    """CPU seconds that were spent when each training began."""
+    return np.array([trial.spent - trial.cpu_seconds for trial in lab.trials])
+
+
 def test_nothing_is_trained_that_the_budget_does_not_allow():
     table = made_up_table()
-    lab = TableLab(table, budget(table, 0.5))
-    assert search_with(Confirmed(RandomSearch()), lab, 0).trials
+    table = replace(
+        table,
+        error=np.tile(table.error, (1, 1, 20)),
+        cpu_seconds=np.tile(table.cpu_seconds, (1, 1, 20)),
+        measures={name: np.tile(values, (1, 1, 20)) for name, values in table.measures.items()},
+        curves=np.tile(table.curves, (1, 1, 20)),
+    )
+    whole = budget(table, 30)
+    lab = TableLab(table, whole)
+    search_with(Confirmed(RandomSearch(), share=0.5, seeds=table.seeds), lab, 0)
+    again = np.array([trial.seed > 0 for trial in lab.trials])
+    # The method begins within its share, the leaders within the whole: until that is spent, as seeds are left.
+    assert begun(lab)[~again].max() < 0.5 * whole <= begun(lab)[again].min()
+    assert again.sum() > 5 and begun(lab).max() < whole <= lab.spent
+    # Of a budget that the first training spends nothing is left to confirm it.
+    lab = TableLab(table, budget(table, 0.1))
+    search_with(Confirmed(RandomSearch()), lab, 0)
+    assert len(lab.trials) == 1
+
+
+def test_nothing_is_trained_again_at_another_rate_beyond_the_budget(monkeypatch):
+    ticking(monkeypatch)
+    spent, learner = [], LiveLab._learner
+    monkeypatch.setattr(LiveLab, "_learner", lambda self, *what: spent.append(lab.spent) or learner(self, *what))
+    lab = live_lab(budget=8.0, rungs=(Rung(1),))
+    networks = tuple(lab.space.everything()[:2])
+    search_with(Confirmed(FixedNets(networks, (1e-4, 1e-2)), share=0.5, seeds=99), lab, 0)
+    # Each takes a second: four of the method, at either rate, and four of the leader.
+    assert spent == list(range(8)) and lab.spent == 8.0
+    assert sum(trial.seed > 0 for trial in lab.trials) == 4
 
 
 @pytest.mark.parametrize("bad", [{"share": 1.0}, {"share": 0.0}, {"seeds": 1}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from itertools import islice, product
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from surrogates import Architecture, Block, Dataset, TrainingConfig
+from surrogates import Architecture, Block, Dataset, LevelData, TrainingConfig
 from surrogates.nas.lab import BudgetSpent, search_with
 from surrogates.nas.live import LiveLab, Task
 from surrogates.nas.methods.darts import Darts, _Training, darts, select_by_perturbation
@@ -87,7 +88,8 @@ def test_sparsemax_is_the_projection_on_the_simplex():
 def in_sample(**config):
     """A task judged on the samples it learns from, so that overfitting does not blur what pruning does."""
     samples = level_data(Toy(), runs=10, steps=8, seed=1, gradients=False)
-    return Task(Dataset({0: samples}), samples, TrainingConfig(batch_size=10, learning_rate=1e-2, **config), RUNGS)
+    renamed = LevelData.values_only(samples.designs, samples.responses, samples.groups + 1000)
+    return Task(Dataset({0: samples}), renamed, TrainingConfig(batch_size=10, learning_rate=1e-2, **config), RUNGS)
 
 
 BRANCHES = ArchitectureSpace(length=2, operations=FOUR.operations[:3], widths=(4,), resolutions=(6,))
@@ -149,10 +151,24 @@ def test_perturbation_sees_through_misleading_weights():
     torch.testing.assert_close(whole.pruned((1, 1))(designs), whole(designs), rtol=0, atol=0)
 
 
-def test_perturbation_ends_in_one_path():
+def test_perturbation_leaves_the_operation_whose_removal_costs_most_in_every_block(monkeypatch):
+    # Has nothing to do with the scores; another operation in each block.
+    cost = torch.tensor([[0.1, 0.4, 0.2, 0.3], [0.2, 0.1, 0.3, 0.4]])
+    left = []
+
+    def told(supernet, error, *rest):
+        choice = select_by_perturbation(supernet, lambda: float((cost * ~supernet.alive).sum()), *rest)
+        left.append((choice, supernet.alive.clone()))
+        return choice
+
+    monkeypatch.setattr(importlib.import_module(Darts.__module__), "select_by_perturbation", told)
     method = Darts(epochs=2, selection="perturbation", tuning=1)
     result = darts(method, live_lab(space=FOUR, gradients=False), np.random.default_rng(0))
-    assert method.name == "darts-perturbation" and np.isfinite([result.pruned_error, result.retrained_error]).all()
+    ((choice, alive),) = left
+    assert method.name == "darts-perturbation" and choice == (1, 3)
+    assert alive.tolist() == [[False, True, False, False], [False, False, False, True]]
+    assert result.architecture == result.supernet.architecture((1, 3))
+    assert np.isfinite([result.pruned_error, result.retrained_error]).all()
 
 
 def test_a_supernet_leaves_the_lab_its_budget_for_the_retraining(monkeypatch):

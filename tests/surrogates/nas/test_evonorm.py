@@ -248,3 +248,21 @@ def test_a_spent_budget_ends_the_evolution_with_what_it_found(monkeypatch):
     for budget in (0.0, 1.5, 2.5):
         with pytest.raises(BudgetSpent):
             found(budget)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"n_anchors": 0},
+        {"population": 0},
+        {"tournament": 0},
+        {"rounds": -1},
+        {"finalists": -1},
+        {"slack": 0.0},
+        {"growth_limit": float("nan")},
+    ],
+)
+def test_numbers_that_leave_nothing_to_evolve_are_refused(bad):
+    with pytest.raises(ValueError, match=f"Expected .*{next(iter(bad))}"):
+        EvoNorm(**bad)
+    assert EvoNorm(anchors=ANCHORS, n_anchors=0).anchors == ANCHORS  # of no meaning then

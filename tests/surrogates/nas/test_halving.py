@@ -16,7 +16,7 @@ import optuna
 import pytest
 
 from surrogates.nas.cache import TrialCache
-from surrogates.nas.lab import Rung, search_with
+from surrogates.nas.lab import Rung, Trial, search_with
 from surrogates.nas.live import LiveLab
 from surrogates.nas.methods import (
     AsynchronousHalving,
@@ -25,6 +25,7 @@ from surrogates.nas.methods import (
     SuccessiveHalving,
     TpeHyperband,
     halving,
+    optuna_study,
     tpe_hyperband,
 )
 from surrogates.nas.pareto import crowding, fronts, pareto, ranked
@@ -113,9 +114,9 @@ def test_a_network_proposed_again_gives_its_turn_to_one_that_differs_in_one_gene
 
 def test_the_study_is_told_everything(tmp_path):
     journal = tmp_path / "study.log"
-    for _ in range(2):  # begun anew, not added to
+    for given in (journal, str(journal)):  # begun anew, not added to
         found = search_with(
-            SuccessiveHalving(9, sampler="tpe", journal=journal, brackets=1), TableLab(made_up_table()), 0
+            SuccessiveHalving(9, sampler="tpe", journal=given, brackets=1), TableLab(made_up_table()), 0
         )
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
     study = optuna.load_study(study_name="halving", storage=storage)
@@ -294,6 +295,34 @@ def test_a_killed_worker_loses_its_running_rung_only(tmp_path):
     assert TrialCache(folder).checkpoint(lab.task.key(network, 1, 0)) is not None
 
 
+def test_what_another_worker_takes_between_queueing_and_asking_is_its_own(tmp_path, monkeypatch):
+    def worker(seed):
+        sampler = optuna.samplers.RandomSampler(seed)
+        study = optuna_study.make_study("shared", ("error",), sampler, None, tmp_path / "study.log", True)
+        lab = TableLab(made_up_table())
+        return optuna_study.RungStudy(lab, np.random.default_rng(seed), ("error",), study, True)
+
+    one, other = worker(0), worker(1)
+    first, second = one.new(), other.new()
+    enqueue, taken = one.study.enqueue_trial, []
+
+    def and_lose(*args, **kwargs):
+        enqueue(*args, **kwargs)
+        taken.append(other.new())
+
+    monkeypatch.setattr(one.study, "enqueue_trial", and_lose)
+    assert one.at(first.architecture, 1) is None
+    assert [(t.architecture, t.rung) for t in taken] == [(first.architecture, 1)]
+    monkeypatch.setattr(one.study, "enqueue_trial", enqueue)
+    # What another had queued, and was not quick enough to ask for, is run in place of one's own.
+    other.study.enqueue_trial(dict(made_up_table().space.parameters(second.architecture)), user_attrs={"rung": 1})
+    assert one.at(first.architecture, 2) is None
+    assert {(t.architecture, t.rung) for t in one.tried() if t.values is not None} == {
+        (first.architecture, 0), (second.architecture, 0), (first.architecture, 1), (second.architecture, 1),
+    }  # fmt: skip
+    assert one.at(first.architecture, 2).rung == 2
+
+
 def _begun(journal: Path) -> bool:
     if not journal.exists():
         return False
@@ -312,3 +341,21 @@ def test_two_workers_share_one_study(tmp_path):
     assert {a for a, rung in done if rung == 0} == set(SMALL.everything())
     assert sum(rung == 2 for _, rung in done) >= 1
     assert len({t.user_attrs["worker"] for t in trials}) == 2
+
+
+@pytest.mark.parametrize("bad", [{"eta": 1}, {"eta": 0}, {"networks": 0}])
+def test_settings_that_prune_nothing_are_refused(bad):
+    with pytest.raises(ValueError, match=f"Expected {next(iter(bad))} of at least"):
+        TpeHyperband(**bad)
+
+
+def test_what_is_not_known_of_a_network_puts_it_on_no_front():
+    trials = [
+        Trial(architecture, 1, 0, error, {"cosine": cosine}, np.zeros(0), 1.0, 1.0)
+        for architecture, error, cosine in zip(
+            made_up_table().architectures[:3], (0.1, 0.2, 0.3), (0.5, np.nan, 0.9), strict=True
+        )
+    ]
+    front = pareto(trials, ("error", "-cosine"))
+    assert [float(values[0]) for _, values in front] == [0.1, 0.3]
+    assert len(pareto(trials[1:2], ("-cosine",))) == 1

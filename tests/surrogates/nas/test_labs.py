@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from surrogates import Architecture, Block, TrainingConfig
+from surrogates import Architecture, Block, DataError, LevelData, TrainingConfig
 from surrogates.nas import live
 from surrogates.nas.cache import TrialCache
 from surrogates.nas.lab import BudgetSpent, Found, Rung, Shapes, anytime, chain, incumbent, search_with, unpaid
@@ -418,3 +418,15 @@ def test_rungs_that_do_not_ascend_are_refused(rungs):
 def test_a_search_without_any_training_says_so():
     with pytest.raises(ValueError, match="random to train one network at least"):
         search_with(RandomSearch(), TableLab(made_up_table(), 0.0), 0)
+
+
+def test_tasks_refuse_samples_that_cannot_judge():
+    task = live_task()
+    held = task.held_out
+    shape, response = held.designs.shape[1:], held.responses
+    with pytest.raises(DataError, match="split by groups"):
+        replace(task, held_out=task.train.levels[task.train.reference])
+    with pytest.raises(DataError, match=rf"Expected held-out designs of shape \({shape[0]}, "):
+        replace(task, held_out=LevelData.values_only(held.designs[:, 1:], response, held.groups))
+    with pytest.raises(DataError, match=r"with \{'other'"):
+        replace(task, held_out=LevelData.values_only(held.designs, {"other": np.zeros(len(held))}, held.groups))

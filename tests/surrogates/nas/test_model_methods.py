@@ -18,9 +18,10 @@ from surrogates.nas.fidelity import admitted, from_pilot, from_table, spearman
 from surrogates.nas.lab import Rung, Shapes, search_with
 from surrogates.nas.methods import Flops, GaussianProcess, OnData, Parameters, ProxyRanking, RandomSearch
 from surrogates.nas.methods.gaussian_process import expected_improvement, posterior, predicted
-from surrogates.nas.methods.kernels import KERNELS, counts, edit_distance, psd, subtrees, weisfeiler_lehman
+from surrogates.nas.methods.kernels import KERNELS, counts, distances, edit_distance, psd, subtrees, weisfeiler_lehman
 from surrogates.nas.methods.proxies import UNTOLD, activation_codes, gradient_norm, jacobian_covariance, synflow
 from surrogates.nas.table import TableLab
+from surrogates.networks import Graph
 from tests.surrogates.nas.problems import RUNGS, SMALL, live_lab, live_task, made_up_table, regret
 from tests.surrogates.toy import SHAPE
 
@@ -45,6 +46,16 @@ def test_edit_distance_counts_edits():
         for y in some:
             assert edit_distance(x, y) == edit_distance(y, x)
             assert all(edit_distance(x, z) <= edit_distance(x, y) + edit_distance(y, z) for z in some)
+
+
+def test_graphs_are_refused_where_blocks_are_compared():
+    graphs = [Architecture(graph=Graph((2, 2), 2, ("tanh",), ((0, 4), (4, 5), (k, 6)))) for k in (1, 2)]
+    compare = [edit_distance, lambda *pair: distances(pair)]
+    compare += [lambda *pair, k=kernel: k(pair) for kernels in KERNELS.values() for kernel in kernels]
+    for one in compare:
+        for pair in (graphs, (chain(A), graphs[0])):
+            with pytest.raises(ValueError, match="Expected networks of blocks"):
+                one(*pair)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -263,3 +274,11 @@ def test_a_pilot_measures_what_the_table_does():
     assert lab.spent > 60
     with pytest.raises(ValueError, match="try more"):
         from_pilot(TableLab(table), some[:3])
+
+
+@pytest.mark.parametrize("bad", ["parameters", Parameters])
+def test_what_is_no_proxy_is_refused(bad):
+    with pytest.raises(TypeError, match="Expected a proxy"):
+        ProxyRanking(bad)
+    with pytest.raises(ValueError, match="Expected rounds"):
+        ProxyRanking(rounds=0)

@@ -212,3 +212,9 @@ def test_a_spent_budget_ends_a_climb_with_what_it_found(monkeypatch):
     assert search_with(QUICK, live_lab(budget=2.0, space=SPACE, gradients=False), 0).best == whole.path[0]
     with pytest.raises(BudgetSpent):
         climbed(0.0)
+
+
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"first_epochs": 0}, {"steps": -1}, {"children": -1}, {"noise": -0.1}])
+def test_numbers_that_train_nothing_are_refused(bad):
+    with pytest.raises(ValueError, match=f"Expected {next(iter(bad))} of at least"):
+        Morphisms(**bad)

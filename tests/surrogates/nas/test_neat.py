@@ -417,3 +417,21 @@ def test_coevolution_keeps_to_the_cap():
 
     evolution.generation(Asks())
     assert asked and all(space.admits(architecture) for architecture in asked)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *({name: 0} for name in ("modules", "blueprints", "module_length", "species", "assemblies", "generations")),
+        {"threshold": -1.0},
+        {"crossover": 1.5},
+    ],
+)
+def test_numbers_that_leave_no_two_populations_are_refused(bad):
+    with pytest.raises(ValueError, match=f"Expected .*{next(iter(bad))}"):
+        CoDeepNeat(**bad)
+
+
+def test_codeepneat_names_a_rung_that_the_lab_has_not():
+    with pytest.raises(ValueError, match="Expected one of 3 rungs"):
+        CoDeepNeat(rung=9)(TableLab(made_up_table()), np.random.default_rng(0))

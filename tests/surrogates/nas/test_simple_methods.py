@@ -251,3 +251,13 @@ class Few:
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(ValueError, match="Expected"):
         bad()
+
+
+@pytest.mark.parametrize("rung", [len(RUNGS), -len(RUNGS) - 1])
+def test_local_search_names_a_rung_that_the_lab_has_not(rung):
+    lab = TableLab(made_up_table())
+    with pytest.raises(ValueError, match="Expected one of 3 rungs"):
+        LocalSearch(rung=rung)(lab, np.random.default_rng(0))
+    assert not lab.trials
+    with pytest.raises(ValueError, match="Expected descents"):
+        LocalSearch(descents=0)

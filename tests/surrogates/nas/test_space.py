@@ -12,7 +12,9 @@ import pytest
 
 from surrogates import Architecture, Block
 from surrogates.families import mlp, unet
-from surrogates.nas.cost import cost, flops
+from surrogates.nas import space as space_module
+from surrogates.nas.cost import cost, flops, known_latency_ms
+from surrogates.nas.methods.fresh import fresh
 from surrogates.nas.space import ArchitectureSpace, Cap
 
 WIDE = ArchitectureSpace(
@@ -174,3 +176,30 @@ def test_a_network_is_found_again_in_another_process():
             [sys.executable, "-c", code], input=sent, capture_output=True, env=environment, check=True
         )
         sent = done.stdout
+
+
+def test_of_a_small_space_the_cap_may_leave_next_to_nothing():
+    space, rng = ArchitectureSpace(length=3), np.random.default_rng(0)
+    least = sorted(space.everything(), key=lambda one: one.n_parameters((10, 10), 2))[:2]
+    capped = space.capped(Cap((10, 10), 2, parameters=least[1].n_parameters((10, 10), 2)))
+    assert {capped.sample(rng) for _ in range(20)} == set(least)
+    assert fresh(capped, rng, {least[0]}) == least[1]
+    assert fresh(capped, rng, set(least)) is None
+
+
+def test_keys_tell_weights_apart_that_are_almost_equal():
+    weights = (0.1, 0.1234567, 0.1234568)
+    keys = {Architecture(gradient_weight=weight).key for weight in weights}
+    assert len(keys) == 3 and any(key.endswith("-g0.1") for key in keys)
+
+
+def test_the_cap_may_be_on_latency(monkeypatch):
+    space = ArchitectureSpace(length=1, widths=(4, 16))
+    monkeypatch.setattr(space_module, "known_latency_ms", lambda one, shape, outputs: float(one.blocks[0].width))
+    slow = [one for one in space.everything() if one.blocks[0].width == 16]
+    capped = space.capped(Cap((8, 8), 2, latency_ms=4.0))
+    assert slow and {*space.everything()} - {*slow} == {*capped.everything()}
+    assert not capped.admits(slow[0])
+    assert 0 < known_latency_ms(slow[0], (8, 8), 2) == known_latency_ms(slow[0], (8, 8), 2)
+    with pytest.raises(ValueError, match="latency_ms to cap"):
+        Cap((8, 8), 2)

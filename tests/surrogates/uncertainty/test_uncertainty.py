@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from sklearn.linear_model import BayesianRidge
 
 from surrogates import CorruptSurrogateError, Dataset, LevelData, Surrogate, TrainingConfig, gaussian
 from surrogates.calibration import conformal, interval_figures
-from surrogates.families import mlp
+from surrogates.families import mlp, resnet
 from surrogates.splitting import split
+from surrogates.training import TrainingDiverged
 from surrogates.uncertainty import BayesianSurrogate, CyclicalMCMC, DeepKernel, LastLayer
 from surrogates.uncertainty.last_layer import evidence_maximum, weight_posterior, with_constant
 from surrogates.uncertainty.mcmc import cyclical_step, hamiltonian_step
@@ -209,3 +212,57 @@ def test_a_cycle_without_room_for_its_draws_is_refused():
         surrogate.fit(dataset(runs=4, steps=2), seed=0)
     with pytest.raises(ValueError, match="batch_size"):
         CyclicalMCMC(batch_size=0)
+
+
+@pytest.mark.parametrize("inference", [CyclicalMCMC(draws=4, learning_rate=10.0), DeepKernel(learning_rate=1e30)])
+def test_an_inference_that_diverges_is_named(inference):
+    surrogate = BayesianSurrogate(resnet(4, 1, 8), inference, TrainingConfig(epochs=1))
+    with pytest.raises(TrainingDiverged, match="learning rate"):
+        surrogate.fit(dataset(runs=3, steps=1), seed=0)
+    assert not surrogate.fitted
+
+
+def test_weights_whose_answers_overflow_are_a_divergence():
+    class Huge(LastLayer):
+        def infer(self, network, data, seed):
+            posterior = super().infer(network, data, seed)
+            return {**posterior, "weights": torch.full_like(posterior["weights"], 1e308)}
+
+    surrogate = BayesianSurrogate(SMALL, Huge(), TrainingConfig(epochs=1))
+    with pytest.raises(TrainingDiverged, match="last_layer at level 0"):
+        surrogate.fit(dataset(runs=3, steps=2, gradients=False), seed=0)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *({name: value} for name in ("learning_rate", "prior_std") for value in (-0.01, 0.0, np.nan, np.inf)),
+        {"gradient_weight": -1.0},
+        {"gradient_weight": np.nan},
+        {"friction": np.nan},
+    ],
+)
+def test_numbers_that_no_chain_can_run_with_are_refused(bad):
+    with pytest.raises(ValueError, match=f"Expected .*{next(iter(bad))}"):
+        CyclicalMCMC(**bad)
+    if "learning_rate" in bad:
+        with pytest.raises(ValueError, match="Expected a learning_rate"):
+            DeepKernel(**bad)
+
+
+def test_the_architecture_weighs_the_gradients_of_network_and_chain():
+    data, design = dataset(runs=4, steps=3), torch.from_numpy(smooth_designs(np.random.default_rng(3), 2))
+    quick, chain = TrainingConfig(epochs=2), CyclicalMCMC(draws=2, cycles=1, epochs=10)
+    asked = []
+
+    def answer(own, weight):
+        architecture = replace(SMALL, gradient_weight=own)
+        inference, config = (replace(one, gradient_weight=weight) for one in (chain, quick))
+        surrogate = BayesianSurrogate(architecture, inference, config)
+        surrogate.fit(data, seed=0, memo=lambda kind, inputs, compute: asked.append(inputs["inference"]) or compute())
+        return surrogate.predict(design, 0).members
+
+    given = answer(10.0, 1.0)
+    assert torch.equal(given, answer(None, 10.0))
+    assert not torch.equal(given, answer(None, 1.0))
+    assert asked[0] == asked[1] != asked[2]
