@@ -77,7 +77,7 @@ NAMES, INTERVALS = ("1pct", "5pct"), ("interval", "interval_5pct")
 FIGURES = (*(f"cpu_to_within_{name}" for name in NAMES), *INTERVALS, "regret", "regret_interval", "anytime")
 SEEDS_A_JOB = 10
 CONFIRMED = ("random", "one-epoch top-K", "flops", "Gaussian process (wl)")
-SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.4)
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.12, 0.2, 0.4)
 
 
 def fixed_nets(space: ArchitectureSpace) -> tuple[Architecture, ...]:

@@ -44,6 +44,7 @@ COLUMNS = {
     "gain": "gain",
     "actual_over_predicted": "actual/pred.",
     "coverage_90": "coverage",
+    "width_90": "width",
     "latency_ms": "ms",
 }
 
@@ -257,6 +258,7 @@ def judge(answers: Answers, bench: Bench) -> dict[str, float]:
         "gain": float(actual.mean()) / bench.adjoint_gain,
         "actual_over_predicted": float(np.median(ratios)) if hopeful.mean() >= 0.5 else float("nan"),
         "coverage_90": covered(true, *ends) if ends is not None else float("nan"),
+        "width_90": width(codec, *ends) if ends is not None else float("nan"),
         "latency_ms": latency_ms(answers, designs[:1]),
     }
 
@@ -265,6 +267,12 @@ def covered(true: Complex, lower: Complex, upper: Complex) -> float:
     """Share of real and imaginary parts inside the interval."""
     middle, low, high = (np.stack([value.real, value.imag]) for value in (true, lower, upper))
     return float(((low <= middle) & (middle <= high)).mean())
+
+
+def width(codec: ResponseCodec, lower: Complex, upper: Complex) -> float:
+    """Mean width of the interval of real and imaginary parts, in the codec's units."""
+    low, high = (codec.encode({"s": torch.from_numpy(np.array(value))}).numpy() for value in (lower, upper))
+    return float((high - low).mean())
 
 
 def latency_ms(answers: Answers, design: Real, repeats: int = 7) -> float:

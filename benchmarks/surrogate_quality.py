@@ -12,7 +12,7 @@ coarse cells are the low fidelity. The surrogates are judged on the later half o
 - gain: actual improvement of a step along the surrogate's own gradient, over that of the same step along the adjoint;
 - actual/predicted: of that improvement, the median over the designs where the surrogate predicts one; null where it
   predicts none at most designs, as nearest neighbours do;
-- coverage: of the 90 % interval;
+- coverage and width: of the 90 % interval, the width in the units of the error;
 - ms: CPU time of the gradient of one design, all members of an ensemble.
 
 Networks are deep ensembles; their learning rates are tuned, at each number of labels, on held-out runs among those.

@@ -22,10 +22,11 @@ from benchmarks.surrogate_figures import (
     covered,
     judge,
     latency_ms,
+    width,
 )
 from benchmarks.surrogate_quality import architecture_of
 from benchmarks.surrogate_study import COMPOSITE, DISCREPANCY, EMBEDDING, FOUND, NEAREST, PEDS, QUICK, Study
-from surrogates import TrainingConfig
+from surrogates import ResponseCodec, TrainingConfig
 from surrogates.baselines import NearestNeighbour
 from surrogates.families import baseline
 from surrogates.nas.lab import Rung
@@ -86,6 +87,10 @@ def test_neighbours_among_the_labels_and_coverage_by_hand(bench):
     assert 0 < held_out < judge(Trivial(NearestNeighbour, bench.data(30), seed=0), bench)["response_error"]
     true = np.array([0.5 + 0.5j, 2.0 + 0.5j])
     assert covered(true, np.zeros(2) + 0j, np.ones(2) * (1 + 1j)) == 0.75
+    # Two parts vary, with standard deviations of sqrt(8) and sqrt(2).
+    codec = ResponseCodec.fit({"s": np.array([[0.0, 1j], [4.0, 3j]])})
+    lower, upper = np.array([[1.0 + 0j, 0.0]]), np.array([[3.0 + 0j, 2j]])
+    assert width(codec, lower, upper) == pytest.approx(np.mean([2 / 8**0.5, 2 / 2**0.5]))
 
 
 def test_architectures_are_read():

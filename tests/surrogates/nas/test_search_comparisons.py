@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from benchmarks import search_live, search_picks, search_problems
+from benchmarks import darts_gap, search_live, search_picks, search_problems
 from benchmarks.paired import against, interval
 from benchmarks.search_live import Size
 from benchmarks.search_objectives import GRADIENT, QUICK, RESPONSE, Draw, agreement, answer, device
@@ -139,3 +139,15 @@ def test_picks_design_once_and_go_on(tmp_path, capsys, monkeypatch):
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["designs"]["gradient"]["difference_interval"] == [0.0, 0.0]
     assert len(asked) == 9 and asked[0].parent.is_dir()
+
+
+def test_the_gap_of_darts_is_measured_for_all_variants(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(darts_gap, "PROBLEMS", {"bend": LIVE})
+    darts_gap.main(["--quick", "--draws", "3", "--folder", str(tmp_path)])
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])["bend"]
+    assert set(told) == {"darts", "darts-sparsemax-annealed", "darts-perturbation"}
+    for one in told.values():
+        assert one["gap"] == pytest.approx(one["pruned"] - one["supernet"], abs=2e-5)
+        low, high = one["gap_interval"]
+        assert low <= one["gap"] <= high and 0 <= one["last spread"] <= 1 and one["retrained"] > 0
+    assert told["darts-sparsemax-annealed"]["last spread"] < told["darts"]["last spread"]
