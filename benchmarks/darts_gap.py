@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.paired import interval, rounded
 from benchmarks.search_live import FOLDER, LIVE
-from benchmarks.search_problems import PROBLEMS, SearchProblem
+from benchmarks.search_problems import PROBLEMS, SearchProblem, of_each
 from surrogates.nas.lab import Rung
 from surrogates.nas.live import LiveLab
 from surrogates.nas.methods import Darts
@@ -89,12 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rungs = (Rung(1),) if options.quick else ()
     began = time.process_time()
     report: dict[str, Any] = {"benchmark": "darts_gap", "draws": draws}
-    for name in options.problem or (["bend"] if options.quick else list(PROBLEMS)):
-        try:
-            report[name] = compare(PROBLEMS[name], draws, options.folder, epochs, rungs)
-        except FileNotFoundError as error:
-            print(f"{name}: left out. {error}")
-            report[name] = {"left_out": str(error)}
+    problems = [PROBLEMS[name] for name in options.problem or (["bend"] if options.quick else PROBLEMS)]
+    report |= of_each(problems, lambda problem: compare(problem, draws, options.folder, epochs, rungs))
     report["cpu_seconds"] = round(time.process_time() - began, 1)
     print(json.dumps(report))
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.paired import against
 from benchmarks.search_methods import methods
-from benchmarks.search_problems import PROBLEMS, SearchProblem
+from benchmarks.search_problems import PROBLEMS, SearchProblem, of_each
 from surrogates.data import LevelData
 from surrogates.nas.cache import TrialCache
 from surrogates.nas.lab import Found, Method, Rung, search_with
@@ -124,17 +124,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "budget_cpu_seconds": size.budget_cpu_seconds,
         "draws": size.draws,
     }
-    for name in options.problem or (["bend"] if options.quick else list(PROBLEMS)):
-        known = {method.name: method for method in (*methods(PROBLEMS[name].space), *LIVE)}
+
+    def figures(problem: SearchProblem) -> dict[str, Any]:
+        known = {method.name: method for method in (*methods(problem.space), *LIVE)}
         unknown = sorted(set(options.method) - set(known))
         if unknown:
             parser.error(f"expected methods among {', '.join(known)}; got {', '.join(unknown)}")
         chosen = [known[word] for word in dict.fromkeys((BASELINE, *options.method))]
-        try:
-            report[name] = compare(PROBLEMS[name], chosen, size, options.folder)
-        except FileNotFoundError as error:
-            print(f"{name}: left out. {error}")
-            report[name] = {"left_out": str(error)}
+        return compare(problem, chosen, size, options.folder)
+
+    problems = [PROBLEMS[name] for name in options.problem or (["bend"] if options.quick else PROBLEMS)]
+    report |= of_each(problems, figures)
     report["cpu_seconds"] = round(time.process_time() - began, 1)
     print(json.dumps(report))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,6 +177,18 @@ def _sheets(mos2: Mos2, rows: NDArray[np.int64]) -> LevelData:
     rows = np.sort(rows)
     responses = {f"log_{name}": np.log(mos2.table.responses[name][rows]) for name in (STRAIN, STRESS)}
     return LevelData.values_only(mos2.table.designs[rows], responses, mos2.orbit[rows])
+
+
+def of_each(problems: Iterable[SearchProblem], figures: Callable[[SearchProblem], Any]) -> dict[str, Any]:
+    """Figures by problem; one whose data is not there is left out, and says so."""
+    found = {}
+    for problem in problems:
+        try:
+            found[problem.name] = figures(problem)
+        except FileNotFoundError as error:
+            print(f"{problem.name}: left out. {error}")
+            found[problem.name] = {"left_out": str(error)}
+    return found
 
 
 PROBLEMS = {

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.search_problems import PROBLEMS, SearchProblem
+from benchmarks.search_problems import PROBLEMS, SearchProblem, of_each
 from surrogates.architecture import Architecture
 from surrogates.nas.cache import TrialCache
 from surrogates.nas.lab import Trial
@@ -118,15 +118,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pilot", type=int, default=0, metavar="N")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args(arguments)
-    results: dict[str, object] = {}
-    for name in options.problem or PROBLEMS:
-        print(f"{name}: {PROBLEMS[name].about}")
-        try:
-            results[name] = make(PROBLEMS[name], options.folder, options.limit_cpu_seconds, options.pilot)
-        except FileNotFoundError as error:
-            print(f"{name}: left out. {error}")
-            results[name] = {"left_out": str(error)}
-    print(json.dumps(results))
+
+    def figures(problem: SearchProblem) -> dict[str, object]:
+        print(f"{problem.name}: {problem.about}")
+        return make(problem, options.folder, options.limit_cpu_seconds, options.pilot)
+
+    print(json.dumps(of_each([PROBLEMS[name] for name in options.problem or PROBLEMS], figures)))
 
 
 if __name__ == "__main__":

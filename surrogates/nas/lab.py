@@ -70,6 +70,12 @@ def check_ascending(rungs: Sequence[Rung]) -> None:
             raise ValueError(f"Expected more epochs than the rung below, {below.key}. Got {rung.key}; order them.")
 
 
+def check_rung(rungs: Sequence[Rung], number: int) -> None:
+    """``ValueError`` for the number of a rung, counted from 0 or, negative, from the end, that there is not."""
+    if not -len(rungs) <= number < len(rungs):
+        raise ValueError(f"Expected one of {len(rungs)} rungs, counted from 0. Got {number}.")
+
+
 def chain(rungs: Sequence[Rung], number: int) -> range:
     """Numbers of the rungs of one training, this one's: from where it begins to where it can be promoted to."""
     first = last = number

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from surrogates.architecture import Architecture
-from surrogates.nas.lab import Lab
+from surrogates.nas.lab import Lab, check_rung
 from surrogates.nas.methods.species import offspring, ranks, speciate
 from surrogates.nas.space import ArchitectureSpace
 from surrogates.networks import IDENTITY, OPERATIONS
@@ -78,8 +78,7 @@ class CoDeepNeat:
         Raises:
             ValueError: for a rung that the lab has not.
         """
-        if not -len(lab.rungs) <= self.rung < len(lab.rungs):
-            raise ValueError(f"Expected one of {len(lab.rungs)} rungs, counted from 0. Got {self.rung}.")
+        check_rung(lab.rungs, self.rung)
         evolution = CoEvolution(self, lab.space, rng)
         for _ in range(self.generations):
             evolution.generation(lab)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surrogates.architecture import Architecture
-from surrogates.nas.lab import Lab
+from surrogates.nas.lab import Lab, check_rung
 from surrogates.nas.methods.fresh import fresh
 
 
@@ -39,8 +39,7 @@ class LocalSearch:
         Raises:
             ValueError: for a rung that the lab has not.
         """
-        if not -len(lab.rungs) <= self.rung < len(lab.rungs):
-            raise ValueError(f"Expected one of {len(lab.rungs)} rungs, counted from 0. Got {self.rung}.")
+        check_rung(lab.rungs, self.rung)
         tried: set[Architecture] = set()
         done = 0
         while self.descents is None or done < self.descents:
